@@ -1,0 +1,90 @@
+"""What every data set offers, whoever wrote it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import xarray as xr
+
+from alignment.stimuli import StimulusSet
+
+
+@dataclass(frozen=True)
+class Split:
+    """Stimulus ids to fit on and to judge on, disjoint and fixed by the data set."""
+
+    name: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where a data set finds its files and which part of it is asked for.
+
+    Attributes
+    ----------
+    root : folder that holds one sub-folder per data set
+    folder : this data set's own folder, where one was named; it wins over `root`
+    cache : folder for downloads and caches made from the files
+    options : what the user asked of this data set, as typed (`data.subjects=1,2` -> {"subjects": "1,2"})
+    """
+
+    root: Path | None = None
+    folder: Path | None = None
+    cache: Path = Path("data")
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class DataSet(Protocol):
+    """Stimuli, responses to them, splits and ceilings.
+
+    Attributes
+    ----------
+    name : id of the data set with its selection, such as "cowley2023.201025" or "nsd.V1"
+    version : integer, raised when an unchanged model's score would change
+    subjects : ids of the subjects
+    stimuli : every stimulus that any split of any subject uses
+    """
+
+    name: str
+    version: int
+    subjects: tuple[str, ...]
+
+    @property
+    def stimuli(self) -> StimulusSet:
+        """Every stimulus that any split of any subject uses."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of responses, their coordinates, splits and ceilings; pixels are the stimulus set's own."""
+        ...
+
+    def responses(self, subject: str) -> xr.DataArray:
+        """Responses of one subject, averaged over repetitions.
+
+        Returns
+        -------
+        DataArray ("stimulus", "neuroid", "time_bin") float32, coordinate `repetitions` along stimulus; NaN nowhere:
+        neuroids that are constant or not finite are dropped and named in `attrs["dropped"]` (list of text).
+        """
+        ...
+
+    def splits(self, subject: str) -> tuple[Split, ...]:
+        """Train and test ids of one subject, by stimulus, never by presentation."""
+        ...
+
+    def ceiling(self, subject: str) -> xr.Dataset | None:
+        """Noise ceiling of the test stimuli's mean responses, or None where no repetitions allow one.
+
+        Returns
+        -------
+        Dataset with `ceiling` ("neuroid",) the largest r a model can reach, and `p_value` () of reliability being 0
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What `bench show` prints: subjects, counts, source, citation, licence."""
+        ...

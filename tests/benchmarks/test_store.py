@@ -1,0 +1,73 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from alignment.errors import DataError
+from benchmarks.store import Store, sweep, write_whole
+
+LOOP = """
+import sys
+from pathlib import Path
+from benchmarks.store import write_whole
+data = b"x" * 50_000_000
+number = 0
+while True:
+    write_whole(Path(sys.argv[1]) / f"entry{number % 3}", data)
+    number += 1
+    print(number, flush=True)
+"""
+
+
+def test_a_dataset_comes_back_as_it_went_in(tmp_path):
+    dataset = xr.Dataset({"r": (("fold", "neuroid"), np.random.default_rng(0).normal(size=(5, 7)))}, attrs={"a": "b"})
+    store = Store(tmp_path / "store")
+    assert not store.has("ab12")
+    store.put_dataset("ab12", dataset)
+    with store.dataset("ab12") as again:
+        xr.testing.assert_identical(again.load(), dataset)
+
+
+def test_a_damaged_entry_is_named(tmp_path):
+    store = Store(tmp_path)
+    store.put("ab12", b"not netcdf")
+    with pytest.raises(DataError, match="delete it"), store.dataset("ab12"):
+        pass
+
+
+def test_exclusive_keeps_the_first_writer(tmp_path):
+    path = tmp_path / "record.json"
+    write_whole(path, b"first", exclusive=True)
+    write_whole(path, b"second", exclusive=True)
+    assert path.read_bytes() == b"first"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_kill_leaves_no_half_file(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", LOOP, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    for _ in range(3):
+        process.stdout.readline()
+    time.sleep(0.03)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    whole = [path for path in tmp_path.iterdir() if not path.name.endswith(".partial")]
+    assert whole
+    assert {path.stat().st_size for path in whole} == {50_000_000}
+
+
+def test_sweep_removes_only_old_partials(tmp_path):
+    (tmp_path / "ab").mkdir()
+    old, new = tmp_path / "ab" / ".x.1.partial", tmp_path / "ab" / ".y.1.partial"
+    old.write_bytes(b"")
+    new.write_bytes(b"")
+    os.utime(old, (0, 0))
+    assert sweep(tmp_path) == 1
+    assert new.exists()
+    assert not old.exists()
