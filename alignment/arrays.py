@@ -81,25 +81,22 @@ def average_repetitions(responses: xr.DataArray) -> xr.DataArray:
     `repetitions` along stimulus: how many presentations were averaged.
     """
     check_responses(responses)
-    ids = responses["stimulus"].values
-    order, group = np.unique(ids, return_inverse=True)
-    first = np.full(len(order), len(ids))
-    np.minimum.at(first, group, np.arange(len(ids)))
-    rank = np.argsort(np.argsort(first))[group]
-    values = responses.values.astype(np.float64)
+    shown = pd.factorize(responses["stimulus"].values)
+    group, ids = shown[0], np.asarray(shown[1])
+    by_stimulus = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[by_stimulus], prepend=-1))
+    values = responses.values[by_stimulus].astype(np.float64)
     present = np.isfinite(values)
-    total = np.zeros((len(order), *values.shape[1:]))
-    count = np.zeros_like(total)
-    np.add.at(total, rank, np.where(present, values, 0.0))
-    np.add.at(count, rank, present)
+    total = np.add.reduceat(np.where(present, values, 0.0), starts, axis=0)
+    count = np.add.reduceat(present, starts, axis=0, dtype=np.int64)
     mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
     neuroid = {key: coord for key, coord in responses.coords.items() if coord.dims in (("neuroid",), ("time_bin",))}
     return xr.DataArray(
         mean.astype(np.float32),
         dims=("stimulus", "neuroid", "time_bin"),
         coords={
-            "stimulus": order[np.argsort(first)],
-            "repetitions": ("stimulus", np.bincount(rank, minlength=len(order))),
+            "stimulus": ids,
+            "repetitions": ("stimulus", np.bincount(group, minlength=len(ids))),
             **neuroid,
         },
     )

@@ -5,7 +5,6 @@ Each word is split at its first `=`. Values stay text until a field types them; 
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from alignment.errors import RequestError, near_misses, unknown
 
-NULLS = ("pixels", "gabor", "untrained", "shuffled")
 NAMED = ("model", "benchmark")
 
 
@@ -24,21 +22,7 @@ def _items(value: object) -> object:
     return () if value in ("", "none") else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def _optional(value: object) -> object:
-    return None if value in ("none", "no") else value
-
-
-def _number(value: object) -> object:
-    """`8/255` is a fraction."""
-    try:
-        return float(Fraction(value)) if isinstance(value, str) else value
-    except (ValueError, ZeroDivisionError):
-        return value
-
-
 Items = Annotated[tuple[str, ...], BeforeValidator(_items)]
-Count = Annotated[int | None, BeforeValidator(_optional)]
-Number = Annotated[float, BeforeValidator(_number)]
 
 
 class _Section(BaseModel):
@@ -59,7 +43,7 @@ class BenchmarkSettings(_Section):
     name: Items = ()
     selection: str | None = Field(None, description="how alpha is chosen: loo | gcv | kfold")
     pool: str | None = Field(None, description="average-pool maps to at most n x n; none keeps whole maps")
-    projection: Count = Field(None, description="sparse random projection to this many units")
+    projection: str | None = Field(None, description="sparse random projection to this many units")
     precision: str | None = Field(None, description="float32 | bfloat16 | float16")
     viewing: str | None = Field(None, description="whole (resize all of the image) | degrees (keep visual degrees)")
     scale: str | None = Field(None, description="none | floored_sd: how features are scaled before the ridge")
@@ -103,7 +87,7 @@ class Settings(_Section):
     threads: int | None = Field(None, ge=1)
     seed: int = 0
     n_bootstrap: int = Field(1000, ge=100)
-    nulls: Items | None = Field(None, description=f"null rows: any of {', '.join(NULLS)}, or none")
+    nulls: Items | None = Field(None, description="null rows: any of pixels, gabor, untrained, shuffled, or none")
 
 
 def parse(words: Sequence[str]) -> Settings:

@@ -85,11 +85,13 @@ class StimulusSet:
         Tensor (stimulus, 3, row, column) float32 in [0, 1]
         """
         ratio = visual_degrees / self.visual_degrees if visual_degrees and self.visual_degrees else 1.0
-        images = [_fit(self.image(stimulus), size, ratio) for stimulus in ids]
-        shapes = {tuple(image.shape) for image in images}
-        if len(shapes) > 1:
+        images = [self.image(stimulus) for stimulus in ids]
+        shapes = {image.shape for image in images}
+        if len(shapes) == 1:
+            return _fit(np.stack(images), size, ratio)
+        if size is None:
             raise RequestError(f"{self.name}: images differ in size ({len(shapes)} sizes); ask for one image size")
-        return torch.stack(images)
+        return torch.cat([_fit(image[None], size, ratio) for image in images])
 
     def blocks(self, size: int, ids: Sequence[str] | None = None) -> list[tuple[str, ...]]:
         """The ids in blocks of at most `size`, never across a group; `ids` keeps only those, in the set's order."""
@@ -125,24 +127,24 @@ class StimulusSet:
         return {name: position for position, name in enumerate(self.ids)}
 
 
-def _fit(image: np.ndarray, size: tuple[int, int] | None, ratio: float) -> Tensor:
-    """Crop (ratio < 1) or pad (ratio > 1) about the centre, then resize."""
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).to(torch.float32) / 255
+def _fit(images: np.ndarray, size: tuple[int, int] | None, ratio: float) -> Tensor:
+    """Crop (ratio < 1) or pad (ratio > 1) about the centre, then resize; images of one shape in one call."""
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32) / 255
     if ratio != 1.0:
-        tensor = _window(tensor, tuple(max(1, round(edge * ratio)) for edge in tensor.shape[1:]))
-    if size is None or tuple(tensor.shape[1:]) == tuple(size):
-        return tensor
-    resized = F.interpolate(tensor[None], size=size, mode="bilinear", antialias=True, align_corners=False)
-    return resized[0].clamp(0, 1)
+        tensor = _window(tensor, tuple(max(1, round(edge * ratio)) for edge in tensor.shape[2:]))
+    if size is None or tuple(tensor.shape[2:]) == tuple(size):
+        return tensor.contiguous()
+    resized = F.interpolate(tensor, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return resized.clamp(0, 1)
 
 
-def _window(image: Tensor, edges: tuple[int, ...]) -> Tensor:
-    for dim, edge in ((1, edges[0]), (2, edges[1])):
-        length = image.shape[dim]
+def _window(images: Tensor, edges: tuple[int, ...]) -> Tensor:
+    for dim, edge in ((2, edges[0]), (3, edges[1])):
+        length = images.shape[dim]
         if edge < length:
-            image = image.narrow(dim, (length - edge) // 2, edge)
+            images = images.narrow(dim, (length - edge) // 2, edge)
         elif edge > length:
             before = (edge - length) // 2
-            pad = [0, 0, before, edge - length - before] if dim == 1 else [before, edge - length - before, 0, 0]
-            image = F.pad(image, pad, value=GREY)
-    return image
+            pad = [0, 0, before, edge - length - before] if dim == 2 else [before, edge - length - before, 0, 0]
+            images = F.pad(images, pad, value=GREY)
+    return images

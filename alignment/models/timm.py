@@ -1,0 +1,74 @@
+"""Networks of timm, by its names, with the preprocessing of their published weights."""
+
+import importlib
+import importlib.util
+from typing import Any
+
+from alignment.errors import DataError, RequestError, unknown
+from alignment.models.checkpoints import load_state, read_state, weights_file
+from alignment.models.initialise import seeded, without_weights
+from alignment.models.torch_model import TorchModel
+
+EXTRA = "brain-alignment-bench[timm]"
+
+
+def build(name: str, *, weights: str, seed: int) -> TorchModel:
+    """A timm network.
+
+    Parameters
+    ----------
+    name : as timm calls it, with or without the tag of its weights (`vit_tiny_patch16_224.augreg_in21k`)
+    weights : "default" (published), "none" (seeded random initialisation) or the path of a checkpoint
+    seed : for "none"
+
+    Raises
+    ------
+    RequestError
+        timm is not installed, or there is no such network or file.
+    DataError
+        The weights cannot be downloaded, or do not fit.
+    """
+    timm = _timm(name)
+    with seeded(seed, "weights", name):
+        try:
+            module = timm.create_model(name, pretrained=weights == "default")
+        # what timm's downloader raises (OSError and its kin) when there is no network, and RuntimeError for no weights
+        except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(
+                f"timm/{name}: no published weights ({reason}); give weights=none or a checkpoint"
+            ) from None
+    if weights not in ("default", "none"):
+        path = weights_file(weights)
+        load_state(module, read_state(path), where=str(path))
+    return _wrap(timm, module, name=name)
+
+
+def structure(name: str) -> TorchModel:
+    """The network without weights, on torch's meta device: its layers and shapes cost nothing."""
+    timm = _timm(name)
+    with without_weights():
+        module = timm.create_model(name, pretrained=False).to("meta")
+    return _wrap(timm, module, name=name)
+
+
+def _timm(name: str) -> Any:
+    if importlib.util.find_spec("timm") is None:
+        raise RequestError(f"timm/{name} needs timm, which is not installed; pip install {EXTRA}")
+    timm = importlib.import_module("timm")
+    if not timm.is_model(name):
+        raise unknown("timm model", name, timm.list_models())
+    return timm
+
+
+def _wrap(timm: Any, module: Any, *, name: str) -> TorchModel:
+    data = timm.data.resolve_model_data_config(module)
+    has_logits = getattr(module, "num_classes", 0) > 0
+    classes = tuple(str(index) for index in range(module.num_classes)) if has_logits else None
+    return TorchModel(
+        module.eval(),
+        name=f"timm/{name}",
+        image_size=tuple(data["input_size"][1:]),
+        normalise=(tuple(data["mean"]), tuple(data["std"])),
+        classes=classes,
+    )

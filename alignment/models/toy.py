@@ -1,0 +1,148 @@
+"""A small network that anyone can train: scikit-learn's 8x8 digits, in seconds, once."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from alignment import fingerprint, seeds
+from alignment.errors import DataError
+from alignment.models.checkpoints import load_state, read_state, weights_file
+from alignment.models.initialise import seeded
+from alignment.models.torch_model import TorchModel
+
+CLASSES = tuple(str(digit) for digit in range(10))
+HELD_OUT = 360
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines the trained weights on given hardware; its hash names their file."""
+
+    version: int = 1
+    seed: int = 0
+    epochs: int = 4
+    batch_size: int = 32
+    learning_rate: float = 5e-3
+    image: int = 32
+    held_out: int = HELD_OUT
+    channels: tuple[int, ...] = (16, 32, 64)
+
+
+class ToyNetwork(nn.Module):
+    """Three convolution stages, pooling, a linear map."""
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stage1 = _stage(3, channels[0], stride=2)
+        self.stage2 = _stage(channels[0], channels[1], stride=1)
+        self.stage3 = _stage(channels[1], channels[2], stride=1)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(channels[2], len(CLASSES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, 3, 32, 32) to logits (batch, 10)."""
+        x = self.stage3(self.stage2(self.stage1(x)))
+        return self.classifier(self.pool(x).flatten(1))
+
+
+def build(*, weights: str, cache: Path, seed: int) -> TorchModel:
+    """The toy network; "default" weights are trained where `cache` does not hold them yet."""
+    recipe = Recipe(seed=seed)
+    with seeded(seed, "weights", "toy"):
+        module = ToyNetwork(recipe.channels)
+    if weights != "none":
+        path = trained_weights(recipe, cache=cache) if weights == "default" else weights_file(weights)
+        load_state(module, read_state(path), where=str(path))
+    edge = recipe.image
+    return TorchModel(
+        module.eval(), name="toy", image_size=(edge, edge), normalise=((0.5,) * 3, (0.5,) * 3), classes=CLASSES
+    )
+
+
+def trained_weights(recipe: Recipe, *, cache: Path) -> Path:
+    """The file of trained weights, made now if it is not there.
+
+    Written under a temporary name and then renamed, so that a run which is killed leaves no half file, and two that
+    train at once leave the file of one.
+
+    Raises
+    ------
+    DataError
+        The folder cannot be written.
+    """
+    path = cache / f"toy-{fingerprint.of_settings(asdict(recipe))}.pt"
+    if path.is_file():
+        return path
+    state = train(recipe).state_dict()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=cache, prefix=".toy-", suffix=".part", delete=False) as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write in {cache} ({error.strerror}); name another folder") from None
+    return path
+
+
+def digits(image: int) -> tuple[Tensor, Tensor]:
+    """scikit-learn's digits in its order: pixels (1797, 3, image, image) float32 in [0, 1], labels (1797,)."""
+    bunch = load_digits()
+    grey = torch.from_numpy(np.asarray(bunch.images, dtype=np.float32) / 16)[:, None]
+    large = F.interpolate(grey, size=(image, image), mode="bilinear", align_corners=False)
+    return large.expand(-1, 3, -1, -1).contiguous(), torch.from_numpy(np.asarray(bunch.target, dtype=np.int64))
+
+
+def split(recipe: Recipe, count: int) -> tuple[Tensor, Tensor]:
+    """Positions of the training and of the held-out digits, shuffled by the recipe's seed."""
+    order = torch.from_numpy(seeds.generator(recipe.seed, "toy", "split").permutation(count))
+    return order[recipe.held_out :], order[: recipe.held_out]
+
+
+def train(recipe: Recipe) -> ToyNetwork:
+    """Adam with a cosine schedule on the training digits; the same weights each time on the same hardware."""
+    pixels, labels = digits(recipe.image)
+    chosen, _ = split(recipe, len(labels))
+    with seeded(recipe.seed, "weights", "toy"):
+        module = ToyNetwork(recipe.channels)
+    steps = recipe.epochs * -(-len(chosen) // recipe.batch_size)
+    optimiser = torch.optim.Adam(module.parameters(), lr=recipe.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    module.train()
+    with _one_thread(), torch.inference_mode(False), torch.enable_grad():
+        for epoch in range(recipe.epochs):
+            order = seeds.generator(recipe.seed, "toy", "epoch", epoch).permutation(len(chosen))
+            for batch in torch.from_numpy(order).split(recipe.batch_size):
+                taken = chosen[batch]
+                loss = F.cross_entropy(module((pixels[taken] - 0.5) / 0.5), labels[taken])
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+    return module.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """So small a network gains nothing from more, and its weights then do not depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _stage(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2))

@@ -1,0 +1,168 @@
+"""Names: which data sets, benchmarks and suites there are, without importing any of them.
+
+A benchmark's name is a data set's name and what is selected of it, `nsd.V1`, `cowley2023.201025`; or the name of a
+registered benchmark; or `./file.py:function`, a user's own.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alignment.errors import RequestError, unknown
+from alignment.registry import Builder, Registry, is_file_reference
+
+if TYPE_CHECKING:
+    from benchmarks.contracts import Benchmark
+    from benchmarks.datasets.base import DataSet, DataSettings
+    from benchmarks.datasets.nsd import Finding
+    from benchmarks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A built-in data set as lists show it.
+
+    Attributes
+    ----------
+    builder : "module:function" taking (settings, selection)
+    summary : one line
+    selections : what can follow the dot; empty where nothing does
+    preferred : benchmark settings that differ from the common defaults on this data set
+    checker : "module:function" from (settings) to findings, where files can be checked more closely than by loading
+    """
+
+    builder: str
+    summary: str
+    selections: tuple[str, ...] = ()
+    preferred: Mapping[str, Any] = field(default_factory=dict)
+    checker: str = ""
+
+
+_ROIS = ("V1", "V2", "V3", "V4", "ventral", "lateral", "nsdgeneral", "floc-faces", "floc-places", "floc-bodies")
+
+ENTRIES: dict[str, Entry] = {
+    "nsd": Entry(
+        "benchmarks.datasets.nsd:build",
+        "Natural Scenes Dataset, 7T fMRI of 8 people, from its official tree (data.nsd=<folder>)",
+        _ROIS,
+        preferred={"selection": "gcv"},
+        checker="benchmarks.datasets.nsd:check",
+    ),
+    "nsd-simulated": Entry(
+        "benchmarks.datasets.nsd_simulator:build",
+        "a simulated brain in the NSD layout, with known truth",
+        ("V1", "V2", "V4", "ventral", "floc-words"),
+    ),
+    "nsd-smoke": Entry(
+        "benchmarks.datasets.nsd_simulator:build_smoke",
+        "a small simulated brain in the NSD layout, made in seconds",
+        ("V1", "V4", "ventral", "floc-words"),
+    ),
+    "cowley2023": Entry(
+        "benchmarks.datasets.cowley2023:build",
+        "macaque V4, Utah array, photographs; any session of the upstream repository by its id",
+        ("201025", "210325"),
+    ),
+    "folder": Entry(
+        "benchmarks.datasets.folder:build",
+        "your own images and responses (data.folder=<folder>)",
+    ),
+}
+
+DATASETS = Registry(
+    "dataset",
+    {name: entry.builder for name, entry in ENTRIES.items()},
+    summaries={name: entry.summary for name, entry in ENTRIES.items()},
+)
+BENCHMARKS = Registry("benchmark", {})
+
+
+def benchmark(name: str) -> Callable[[Builder], Builder]:
+    """Decorator that names a function of no argument returning a `Benchmark`."""
+    return BENCHMARKS.register(name)
+
+
+def dataset(name: str) -> Callable[[Builder], Builder]:
+    """Decorator that names a function of (settings, selection) returning a `DataSet`."""
+    return DATASETS.register(name)
+
+
+def benchmark_names() -> list[str]:
+    """Every benchmark that can be named without a file, as examples of each data set's selections."""
+    named = [f"{name}.{selection}" for name, entry in ENTRIES.items() for selection in entry.selections]
+    whole = [name for name in DATASETS.names() if name not in ENTRIES or not ENTRIES[name].selections]
+    return sorted({*named, *whole, *BENCHMARKS.names()})
+
+
+def build_benchmark(name: str, settings: "Settings") -> "Benchmark":
+    """The benchmark a user typed.
+
+    Raises
+    ------
+    RequestError
+        No such benchmark, data set or selection (with near misses), or an option the data set does not take.
+    """
+    if is_file_reference(name) or name in BENCHMARKS:
+        return _own(name, settings)
+    dataset_name = name.partition(".")[0]
+    if dataset_name not in DATASETS:
+        raise unknown("benchmark", name, benchmark_names())
+    from benchmarks.neural import neural_predictivity
+
+    entry = ENTRIES.get(dataset_name)
+    preferred = entry.preferred if entry else {}
+    return neural_predictivity(name, build_dataset(name, settings), settings=settings, preferred=preferred)
+
+
+def build_dataset(name: str, settings: "Settings") -> "DataSet":
+    """The data set behind a name such as `cowley2023.201025`."""
+    if is_file_reference(name):
+        return DATASETS.from_file(name)(_place(name, settings), None)
+    dataset_name, _, selection = name.partition(".")
+    if dataset_name not in DATASETS:
+        raise unknown("data set", dataset_name, DATASETS.names())
+    entry = ENTRIES.get(dataset_name)
+    if entry is not None and entry.selections and not selection:
+        choices = ", ".join(f"{dataset_name}.{each}" for each in entry.selections[:4])
+        raise RequestError(f"{dataset_name} needs a selection: {choices}, ...")
+    return DATASETS.get(dataset_name)(_place(dataset_name, settings), selection or None)
+
+
+def check_files(name: str, settings: "Settings") -> "list[Finding]":
+    """What a closer look at a data set's files finds; empty where loading it is all there is."""
+    dataset_name = name.partition(".")[0]
+    entry = ENTRIES.get(dataset_name)
+    if entry is None or not entry.checker:
+        return []
+    module, _, function = entry.checker.partition(":")
+    return getattr(importlib.import_module(module), function)(_place(dataset_name, settings))
+
+
+def _place(dataset_name: str, settings: "Settings") -> "DataSettings":
+    from benchmarks.datasets.base import DataSettings
+
+    return DataSettings(
+        root=settings.data.root,
+        folder=settings.data.folders().get(dataset_name),
+        cache=cache_folder(settings),
+        options=settings.data.options(),
+    )
+
+
+def cache_folder(settings: "Settings") -> Path:
+    """Where things that are made once and can be made again lie."""
+    return settings.results / "cache"
+
+
+def _own(name: str, settings: "Settings") -> "Benchmark":
+    """A user's function: of no argument, it makes a `Benchmark`; of (settings, selection), a `DataSet` to score."""
+    from benchmarks.neural import neural_predictivity
+
+    builder = BENCHMARKS.find(name)
+    if not inspect.signature(builder).parameters:
+        return builder()
+    short = name.rpartition(":")[2]
+    return neural_predictivity(short, builder(_place(short, settings), None), settings=settings, preferred={})

@@ -1,0 +1,141 @@
+"""The `bench` command. Nothing heavy is imported before a command needs it.
+
+Exit codes: 0 all scores exist, 1 some unit failed, 2 the request is wrong, 3 data or environment are not as needed,
+130 and 143 interrupted; the same command resumes.
+"""
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from alignment.errors import AlignmentError, DataError, unknown
+
+if TYPE_CHECKING:
+    from benchmarks.settings import Settings
+
+REQUEST, DATA, INTERRUPTED, TERMINATED = 2, 3, 130, 143
+
+app = typer.Typer(
+    name="bench",
+    help="How brain-like is a vision network, how robust, and at what cost?\n\n"
+    "Settings are key=value words: bench run model=resnet18,./net.py:build suite=cowley2023",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Make, fetch and check data.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+def _settings(words: list[str]) -> "Settings":
+    from benchmarks.settings import parse
+
+    return parse(words)
+
+
+Words = Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", show_default=False)]
+KINDS = ("models", "suites", "benchmarks", "datasets")
+
+
+@app.command()
+def run(words: Words) -> None:
+    """Score models: bench run model=toy suite=smoke."""
+    from benchmarks.commands import run_command
+
+    raise typer.Exit(run_command(_settings(words)))
+
+
+@app.command()
+def plan(words: Words) -> None:
+    """What a run would compute, what is there already, and how many bytes it needs."""
+    from benchmarks.commands import plan_command
+
+    plan_command(_settings(words))
+
+
+@app.command("list")
+def list_(kind: Annotated[str, typer.Argument(metavar="|".join(KINDS))] = "") -> None:
+    """Name what there is: models, suites, benchmarks, datasets."""
+    from benchmarks.listing import listing
+
+    if kind and kind not in KINDS:
+        raise unknown("kind of list", kind, KINDS)
+    for section in [kind] if kind else KINDS:
+        typer.echo(f"{section}:")
+        for name, summary in listing(section):
+            typer.echo(f"  {name:<24}{summary}".rstrip())
+
+
+@app.command()
+def show(words: Words) -> None:
+    """Describe: bench show model=resnet18 | suite=smoke | benchmark=nsd-smoke.V1."""
+    from benchmarks.commands import show_command
+
+    show_command(_settings(words))
+
+
+@app.command()
+def leaderboard(words: Words) -> None:
+    """Print and write a leaderboard from the records at hand: bench leaderboard suite=smoke."""
+    from benchmarks.commands import leaderboard_command
+
+    leaderboard_command(_settings(words))
+
+
+@data_app.command()
+def simulate(words: Words) -> None:
+    """Write a simulated brain in the NSD layout: bench data simulate data.nsd-simulated=<folder>."""
+    from benchmarks.commands import simulate_command
+
+    simulate_command(_settings(words))
+
+
+@data_app.command()
+def fetch(words: Words) -> None:
+    """Download what a benchmark needs: bench data fetch benchmark=cowley2023.201025."""
+    from benchmarks.commands import fetch_command
+
+    fetch_command(_settings(words))
+
+
+@data_app.command()
+def check(words: Words) -> None:
+    """Check files on disk: bench data check benchmark=nsd.V1 data.nsd=<folder>."""
+    from benchmarks.commands import check_command
+
+    check_command(_settings(words))
+
+
+def main() -> NoReturn:
+    """Run the command; every fault a user can cause is one line and an exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(standalone_mode=False) or 0
+    except typer.TyperException as error:
+        code = REQUEST
+        _say(_message(error))
+    except AlignmentError as error:
+        code = DATA if isinstance(error, DataError) else REQUEST
+        _say(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+        _say("interrupted; the same command resumes")
+    sys.exit(code)
+
+
+def _terminate(*_: object) -> NoReturn:
+    _say("terminated; the same command resumes")
+    sys.exit(TERMINATED)
+
+
+def _message(error: typer.TyperException) -> str:
+    command = getattr(getattr(error, "ctx", None), "command_path", "bench")
+    formatted = getattr(error, "format_message", lambda: str(error))()
+    return f"{formatted} (see {command} --help)"
+
+
+def _say(text: str) -> None:
+    line = " ".join(text.split())
+    typer.echo(f"bench: error: {line}", err=True)

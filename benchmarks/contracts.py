@@ -1,0 +1,112 @@
+"""What a benchmark offers, whoever wrote it, and what it is given to work with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import xarray as xr
+
+from alignment.models.base import Model
+from alignment.score import Score
+from alignment.stimuli import StimulusSet
+from benchmarks.fingerprint import PixelDigests
+from benchmarks.recordings import Recordings
+
+
+class Part(NamedTuple):
+    """The grain of work: what is computed, stored and resumed as one."""
+
+    subject: str
+    layer: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}/{self.layer}"
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a benchmark needs of the place it runs in.
+
+    Attributes
+    ----------
+    recordings : activations by layer, recorded once and read from the store
+    digests : hashes of stimuli
+    device : where the mathematics runs
+    """
+
+    recordings: Recordings
+    digests: PixelDigests
+    device: str
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What becomes of the parts of one model.
+
+    Attributes
+    ----------
+    score : raw, ceiling and normalised, with intervals
+    layer, time_bin, layer_share : the modal choice, and the share of subjects x folds that made it
+    surface : one mapping per layer and time_bin: layer, time_bin, raw, raw_low, raw_high
+    details : anything else worth keeping in the record
+    """
+
+    score: Score
+    layer: str
+    time_bin: float
+    layer_share: float
+    surface: Sequence[Mapping[str, Any]]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Benchmark(Protocol):
+    """A measurement on a data set.
+
+    Attributes
+    ----------
+    name : as a user types it
+    id : the name and every setting that enters the number
+    version : integer, raised when an unchanged model's score would change
+    summary : one line
+    """
+
+    name: str
+    version: int
+    summary: str
+
+    @property
+    def id(self) -> str:
+        """The name and every setting that enters the number."""
+        ...
+
+    def fingerprint(self, digests: PixelDigests) -> str:
+        """Hash of stimuli, responses, splits, settings and code version."""
+        ...
+
+    def stimuli(self) -> Sequence[StimulusSet]:
+        """What is shown."""
+        ...
+
+    def bytes(self, model: Model, pending: Sequence[Part], session: Session) -> int:
+        """Size of what the pending parts add to the store."""
+        ...
+
+    def parts(self, model: Model) -> Sequence[Part]:
+        """The grain of work for this model."""
+        ...
+
+    def measure(self, model: Model, part: Part, session: Session) -> xr.Dataset:
+        """Compute one part; a pure function of its key."""
+        ...
+
+    def score(self, measured: Mapping[Part, xr.Dataset]) -> Scored:
+        """From all parts of one model to its score."""
+        ...
+
+    def shuffled(self) -> "Benchmark":
+        """The same measurement with responses permuted over stimuli: the row that must score 0."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """What `bench show` prints."""
+        ...

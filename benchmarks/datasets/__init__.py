@@ -1,0 +1,1 @@
+"""Data sets: stimuli, responses, splits and ceilings."""

@@ -1,0 +1,47 @@
+"""The same data set with responses dealt to the wrong stimuli: whatever scores above 0 on it is an artefact."""
+
+from typing import Any
+
+import xarray as xr
+
+from alignment import fingerprint, seeds
+from alignment.stimuli import StimulusSet
+from benchmarks.datasets.base import DataSet, Split
+
+
+class Shuffled:
+    """A data set whose responses are permuted over stimuli, all neuroids together, by a fixed seed per subject."""
+
+    def __init__(self, dataset: DataSet) -> None:
+        self.dataset = dataset
+        self.name = dataset.name
+        self.version = dataset.version
+        self.subjects = dataset.subjects
+
+    @property
+    def stimuli(self) -> StimulusSet:
+        """As in the data set."""
+        return self.dataset.stimuli
+
+    @property
+    def fingerprint(self) -> str:
+        """Differs from the data set's own."""
+        return fingerprint.of_parts("shuffled", self.dataset.fingerprint)
+
+    def responses(self, subject: str) -> xr.DataArray:
+        """Responses of a subject, each given to another stimulus."""
+        responses = self.dataset.responses(subject)
+        order = seeds.generator(0, "shuffled responses", self.name, subject).permutation(responses.sizes["stimulus"])
+        return responses.copy(data=responses.values[order])
+
+    def splits(self, subject: str) -> tuple[Split, ...]:
+        """As in the data set."""
+        return self.dataset.splits(subject)
+
+    def ceiling(self, subject: str) -> xr.Dataset | None:
+        """As in the data set."""
+        return self.dataset.ceiling(subject)
+
+    def describe(self) -> dict[str, Any]:
+        """As in the data set, said to be shuffled."""
+        return {**self.dataset.describe(), "responses": "shuffled over stimuli"}

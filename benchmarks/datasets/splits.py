@@ -1,0 +1,90 @@
+"""Splits that belong to a data set: the same whatever the order of its stimuli, the machine or the seed of a run."""
+
+from collections.abc import Sequence
+
+from alignment import fingerprint, seeds
+from alignment.errors import DataError
+from benchmarks.datasets.base import Split
+
+# The folds are part of the data set, so their root is fixed and never the seed of a run.
+ROOT = 0
+MIN_PER_FOLD = 3
+
+
+def k_folds(ids: Sequence[str], *, n: int, name: str) -> tuple[Split, ...]:
+    """Cut stimuli into n folds of equal size (to within one); each fold is the test set once.
+
+    Stimuli are ranked by a hash of (name, id), and rank i goes to fold i mod n.
+
+    Parameters
+    ----------
+    ids : unique stimulus ids, in any order
+    n : number of folds, at least 2
+    name : of the data set; another name gives other folds
+
+    Returns
+    -------
+    One Split per fold, "fold0" and so on, ids sorted
+
+    Raises
+    ------
+    DataError
+        Ids repeat, or there are fewer than 3 stimuli per fold (r needs three).
+
+    Examples
+    --------
+    >>> folds = k_folds([str(i) for i in range(10)], n=2, name="mine")
+    >>> [len(fold.test) for fold in folds]
+    [5, 5]
+    """
+    if len(set(ids)) != len(ids):
+        raise DataError(f"{name}: stimulus ids are not unique; give every stimulus its own id")
+    if n < 2 or len(ids) < MIN_PER_FOLD * n:
+        raise DataError(f"{name}: {len(ids)} stimuli are too few for {n} folds; at least {MIN_PER_FOLD * n} are needed")
+    ranked = sorted(ids, key=lambda stimulus: (seeds.derive(ROOT, "fold", name, stimulus), stimulus))
+    return by_label({stimulus: f"fold{rank % n}" for rank, stimulus in enumerate(ranked)})
+
+
+def by_label(fold_of: dict[str, str]) -> tuple[Split, ...]:
+    """One Split per fold label, in sorted order of the labels; its stimuli are the test set, all others train."""
+    ids = sorted(fold_of)
+    return tuple(
+        Split(
+            label,
+            train=tuple(stimulus for stimulus in ids if fold_of[stimulus] != label),
+            test=tuple(stimulus for stimulus in ids if fold_of[stimulus] == label),
+        )
+        for label in sorted(set(fold_of.values()))
+    )
+
+
+def restrict(splits: Sequence[Split], ids: Sequence[str], *, name: str) -> tuple[Split, ...]:
+    """The same splits with only the stimuli a subject saw.
+
+    Raises
+    ------
+    DataError
+        A split is left with fewer than 3 stimuli to fit or to judge on.
+    """
+    seen = set(ids)
+    kept = []
+    for split in splits:
+        train = tuple(stimulus for stimulus in split.train if stimulus in seen)
+        test = tuple(stimulus for stimulus in split.test if stimulus in seen)
+        if min(len(train), len(test)) < MIN_PER_FOLD:
+            raise DataError(
+                f"{name}: split {split.name!r} has {len(train)} train and {len(test)} test stimuli; "
+                f"each needs at least {MIN_PER_FOLD}"
+            )
+        kept.append(Split(split.name, train=train, test=test))
+    return tuple(kept)
+
+
+def judged_stimuli(splits: Sequence[Split]) -> tuple[str, ...]:
+    """Every stimulus that some split judges on, sorted."""
+    return tuple(sorted({stimulus for split in splits for stimulus in split.test}))
+
+
+def digest(splits: Sequence[Split]) -> str:
+    """Hash of names and members of splits."""
+    return fingerprint.of_settings([[split.name, split.train, split.test] for split in splits])

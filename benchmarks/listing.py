@@ -1,0 +1,38 @@
+"""What `bench list` prints, without importing what it names."""
+
+from alignment.models import model_names, model_summary
+from benchmarks.catalogue import DATASETS, ENTRIES, benchmark_names
+from benchmarks.suites import load_suite, suite_names
+
+
+def listing(kind: str) -> list[tuple[str, str]]:
+    """Names and one line about each, for "models", "suites", "benchmarks" or "datasets"."""
+    return _LISTS[kind]()
+
+
+def _models() -> list[tuple[str, str]]:
+    built_in = [(name, model_summary(name)) for name in model_names()]
+    return [
+        *built_in,
+        ("<torchvision name>", "any torchvision classifier: resnet18, alexnet, torchvision/vit_b_16, ..."),
+        ("timm/<name>", "any timm model (pip install 'brain-alignment-bench[timm]')"),
+        ("./file.py:function", "your own: a function that returns an nn.Module"),
+    ]
+
+
+def _suites() -> list[tuple[str, str]]:
+    return [(name, load_suite(name).summary) for name in suite_names()]
+
+
+def _benchmarks() -> list[tuple[str, str]]:
+    return [(name, DATASETS.summary(name.partition(".")[0])) for name in benchmark_names()]
+
+
+def _datasets() -> list[tuple[str, str]]:
+    return [
+        (name, DATASETS.summary(name) + (f" [{', '.join(ENTRIES[name].selections)}]" if name in ENTRIES else ""))
+        for name in DATASETS.names()
+    ]
+
+
+_LISTS = {"models": _models, "suites": _suites, "benchmarks": _benchmarks, "datasets": _datasets}

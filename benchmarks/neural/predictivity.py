@@ -1,0 +1,213 @@
+"""The benchmark: ridge from a layer's activations to responses, judged on held-out stimuli."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from alignment import fingerprint
+from alignment.errors import DataError
+from alignment.models.base import Model
+from alignment.resampling import resampled_medians
+from alignment.score import Score, score
+from alignment.stimuli import StimulusSet
+from benchmarks.contracts import Part, Scored, Session
+from benchmarks.datasets.base import DataSet
+from benchmarks.datasets.shuffled import Shuffled
+from benchmarks.fingerprint import PixelDigests
+from benchmarks.neural.measure import RidgeMeasure, fit_splits, measured_dataset
+from benchmarks.neural.scoring import (
+    Cell,
+    Evaluated,
+    Measured,
+    Picked,
+    choose,
+    evaluated,
+    n_evaluated,
+    pick,
+    resample_counts,
+    surface,
+)
+from benchmarks.recordings import Recording
+
+CODE_VERSION = 1
+
+
+class NeuralPredictivity:
+    """Median held-out r over neuroids, per layer and time_bin, of a ridge from activations to responses.
+
+    The layer and time_bin of the score are chosen inside the training stimuli of each split, by the median over
+    neuroids of 1 - (cross-validated squared error / variance).
+
+    Parameters
+    ----------
+    name : as a user types it
+    dataset : stimuli, responses, splits and ceilings
+    measure, recording : what enters the number
+    marks : further non-default settings to name in the id
+    """
+
+    version = 1
+
+    def __init__(
+        self,
+        name: str,
+        dataset: DataSet,
+        *,
+        measure: RidgeMeasure,
+        recording: Recording,
+        marks: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.dataset = dataset
+        self.ridge = measure
+        self.recording = recording
+        self.marks = tuple(marks)
+        self.summary = f"ridge to {dataset.name}: held-out Pearson r, median over neuroids"
+
+    @property
+    def id(self) -> str:
+        """Data set, then the measure: regression, alpha rule, scaling, pooling, projection, precision, viewing."""
+        recording = self.recording
+        words = [
+            self.name,
+            "ridge",
+            self.ridge.selection,
+            self.ridge.scale if self.ridge.scale != "none" else "",
+            f"avg{recording.pool}x{recording.pool}" if recording.pool else "maps",
+            f"srp{recording.projection}" if recording.projection else "",
+            recording.precision if recording.precision != "float32" else "",
+            recording.viewing if recording.viewing != "degrees" else "",
+        ]
+        marks = f"[{','.join(self.marks)}]" if self.marks else ""
+        return "-".join(word for word in words if word) + marks
+
+    def fingerprint(self, digests: PixelDigests) -> str:
+        """Hash of stimuli, responses, splits, ceilings, settings and code version."""
+        return fingerprint.of_parts(
+            f"neural predictivity {CODE_VERSION} {self.version} {self.dataset.version}",
+            digests.whole(self.dataset.stimuli),
+            self.dataset.fingerprint,
+            fingerprint.of_settings({"ridge": asdict(self.ridge), "recording": asdict(self.recording)}),
+        )
+
+    def stimuli(self) -> tuple[StimulusSet, ...]:
+        """What is shown."""
+        return (self.dataset.stimuli,)
+
+    def parts(self, model: Model) -> tuple[Part, ...]:
+        """Every subject with every layer."""
+        return tuple(Part(subject, layer) for subject in self.dataset.subjects for layer in model.layers)
+
+    def bytes(self, model: Model, pending: Sequence[Part], session: Session) -> int:
+        """Size of the activations that are still to be recorded for these parts."""
+        layers = tuple(dict.fromkeys(part.layer for part in pending))
+        return session.recordings.bytes(model, self.dataset.stimuli, layers, self.recording)
+
+    def shuffled(self) -> "NeuralPredictivity":
+        """The same measurement on responses permuted over stimuli."""
+        dataset = Shuffled(self.dataset)
+        return NeuralPredictivity(self.name, dataset, measure=self.ridge, recording=self.recording, marks=self.marks)
+
+    def measure(self, model: Model, part: Part, session: Session) -> xr.Dataset:
+        """Fit one layer to one subject in every split; see `measured_dataset` for what is kept."""
+        stimuli = self.dataset.stimuli
+        session.recordings.record(model, stimuli, model.layers, self.recording)
+        responses = self._responses(part.subject)
+        splits = self.dataset.splits(part.subject)
+        ids = [str(name) for name in responses["stimulus"].values]
+        fits = []
+        for time_bin in model.time_bins[part.layer]:
+            features = session.recordings.features(
+                model, stimuli, part.layer, recording=self.recording, time_bin=time_bin, ids=ids
+            )
+            fits.append(fit_splits(features, responses, splits=splits, measure=self.ridge, device=session.device))
+        return measured_dataset(fits, responses, splits=splits, time_bins=model.time_bins[part.layer])
+
+    def score(self, measured: Measured) -> Scored:
+        """From all layers and subjects to a score with intervals, and the whole layer x time_bin surface."""
+        subjects = {
+            name: evaluated(self._responses(name), self.dataset.splits(name))
+            for name in dict.fromkeys(part.subject for part in measured)
+        }
+        counts = resample_counts(
+            subjects, name=self.dataset.name, n_resamples=self.ridge.n_bootstrap, seed=self.ridge.seed
+        )
+        chosen = {name: choose(measured, name) for name in subjects}
+        picked = {name: pick(measured, name, cells) for name, cells in chosen.items()}
+        votes = Counter(cell for cells in chosen.values() for cell in cells)
+        modal, count = votes.most_common(1)[0]
+        return Scored(
+            score=self._score(picked, subjects, counts=counts),
+            layer=modal.layer,
+            time_bin=modal.time_bin,
+            layer_share=count / votes.total(),
+            surface=surface(measured, subjects, counts=counts),
+            details={"subjects": _details(picked, subjects, chosen=chosen)},
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Id, formula, source, known failure, and what the data set says of itself."""
+        alphas = self.ridge.alphas
+        return {
+            "id": self.id,
+            "measure": "ridge with an alpha per neuroid; Pearson r per neuroid on held-out stimuli, averaged over "
+            "splits, median over neuroids, mean over subjects; normalised = raw / ceiling",
+            "alphas": f"{len(alphas)}, {alphas[0]:g} to {alphas[-1]:g} times the mean eigenvalue of the training Gram",
+            "layer": "chosen inside the training stimuli of each split",
+            "intervals": f"95 %, {self.ridge.n_bootstrap} resamples of stimuli, fits and neuroids fixed",
+            "invariances": "rotation, shift and uniform scale of the activations",
+            "source": "Schrimpf et al. 2018, bioRxiv 407007 (question); Hoerl & Kennard 1970 (ridge)",
+            "known failure": "a wide layer fits well whatever it computes: compare with the untrained row",
+            **self.dataset.describe(),
+        }
+
+    def _responses(self, subject: str) -> xr.DataArray:
+        responses = self.dataset.responses(subject)
+        if responses.sizes["time_bin"] != 1:
+            raise DataError(
+                f"{self.name}: responses have {responses.sizes['time_bin']} time_bins; average them or select one"
+            )
+        return responses.isel(time_bin=0)
+
+    def _score(
+        self,
+        picked: Mapping[str, Picked],
+        subjects: Mapping[str, Evaluated],
+        *,
+        counts: Mapping[str, list[np.ndarray]],
+    ) -> Score:
+        medians = [
+            resampled_medians(of.predicted, subjects[name].observed, counts[name]) for name, of in picked.items()
+        ]
+        ceilings = [self.dataset.ceiling(name) for name in picked]
+        known = [ceiling for ceiling in ceilings if ceiling is not None]
+        complete = len(known) == len(ceilings)
+        of_neuroids = [ceiling["ceiling"].values for ceiling in known]
+        return score(
+            [of.r for of in picked.values()],
+            of_neuroids if complete else None,
+            resampled=medians,
+            # the ceiling is a property of the recorded repetitions and stays as it is while stimuli are resampled
+            resampled_ceiling=[np.full(len(medians[0]), np.median(each)) for each in of_neuroids] if complete else None,
+            n_stimuli=n_evaluated(subjects.values()),
+            ceiling_p_value=max(float(ceiling["p_value"]) for ceiling in known) if complete else None,
+        )
+
+
+def _details(
+    picked: Mapping[str, Picked], subjects: Mapping[str, Evaluated], *, chosen: Mapping[str, Sequence[Cell]]
+) -> dict[str, Any]:
+    return {
+        name: {
+            "raw": float(np.median(of.r)),
+            "n_neuroids": len(of.r),
+            "n_stimuli": n_evaluated([subjects[name]]),
+            "dropped_neuroids": subjects[name].dropped,
+            "chosen": [cell._asdict() for cell in chosen[name]],
+        }
+        for name, of in picked.items()
+    }

@@ -1,0 +1,138 @@
+"""From measured layers to a score: the choice of layer, resamples of stimuli, the layer x time_bin surface."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from alignment.resampling import resampled_medians, stimulus_counts
+from alignment.score import interval
+from benchmarks.contracts import Part
+from benchmarks.datasets.base import Split
+
+Measured = Mapping[Part, xr.Dataset]
+
+
+class Cell(NamedTuple):
+    """One layer at one time_bin."""
+
+    layer: str
+    time_bin: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What one subject is judged on, fold by fold; stimuli in the order of the responses."""
+
+    names: list[str]
+    ids: list[tuple[str, ...]]
+    observed: list[np.ndarray]
+    dropped: list[str]
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Results of one subject, each fold from its own cell.
+
+    Attributes
+    ----------
+    r : (neuroid,), held-out r averaged over folds
+    predicted : per fold (stimulus, neuroid), predictions of its held-out stimuli
+    """
+
+    r: np.ndarray
+    predicted: list[np.ndarray]
+
+
+def evaluated(responses: xr.DataArray, splits: Sequence[Split]) -> Evaluated:
+    """The held-out responses ("stimulus", "neuroid") of one subject."""
+    ids = [str(name) for name in responses["stimulus"].values]
+    position = {name: row for row, name in enumerate(ids)}
+    rows = [np.sort([position[name] for name in split.test]) for split in splits]
+    return Evaluated(
+        names=[split.name for split in splits],
+        ids=[tuple(ids[row] for row in each) for each in rows],
+        observed=[responses.values[each] for each in rows],
+        dropped=list(responses.attrs.get("dropped", [])),
+    )
+
+
+def resample_counts(
+    subjects: Mapping[str, Evaluated], *, name: str, n_resamples: int, seed: int
+) -> dict[str, list[np.ndarray]]:
+    """Stimulus counts (resample, stimulus) per subject and fold; stimuli that subjects share are drawn together."""
+    union: dict[str, dict[str, int]] = {}
+    for each in subjects.values():
+        for fold, ids in zip(each.names, each.ids, strict=True):
+            place = union.setdefault(fold, {})
+            for stimulus in ids:
+                place.setdefault(stimulus, len(place))
+    drawn = {
+        fold: stimulus_counts(len(place), name, fold, n_resamples=n_resamples, seed=seed)
+        for fold, place in union.items()
+    }
+    return {
+        subject: [
+            drawn[fold][:, [union[fold][stimulus] for stimulus in ids]]
+            for fold, ids in zip(each.names, each.ids, strict=True)
+        ]
+        for subject, each in subjects.items()
+    }
+
+
+def choose(measured: Measured, subject: str) -> list[Cell]:
+    """The best layer and time_bin of each fold: highest median over neuroids of the score in its training stimuli."""
+    cells: list[Cell] = []
+    scores = []
+    for part in measured:
+        if part.subject == subject:
+            data = measured[part]
+            cells += [Cell(part.layer, time_bin) for time_bin in data["time_bin"].values.tolist()]
+            scores.append(np.median(data["cv_score"].values, axis=2).T)
+    return [cells[best] for best in np.argmax(np.concatenate(scores), axis=0)]
+
+
+def pick(measured: Measured, subject: str, cells: Sequence[Cell]) -> Picked:
+    """Held-out results of one subject, with a cell for each fold."""
+    r, predicted = [], []
+    for fold, cell in enumerate(cells):
+        data = measured[Part(subject, cell.layer)].sel(time_bin=cell.time_bin)
+        r.append(data["r"].values[fold])
+        predicted.append(data["predicted"].values[data["held_out_in"].values == fold])
+    return Picked(np.mean(r, axis=0), predicted)
+
+
+def surface(
+    measured: Measured,
+    subjects: Mapping[str, Evaluated],
+    *,
+    counts: Mapping[str, list[np.ndarray]],
+) -> list[dict[str, Any]]:
+    """Raw score and interval of every layer at every time_bin, the same layer in all folds and subjects."""
+    rows = []
+    for cell in _cells(measured):
+        picked = {subject: pick(measured, subject, [cell] * len(each.ids)) for subject, each in subjects.items()}
+        medians = [
+            resampled_medians(of.predicted, subjects[subject].observed, counts[subject])
+            for subject, of in picked.items()
+        ]
+        values = np.array([np.median(of.r) for of in picked.values()])
+        estimate = interval(values, np.stack(medians), n_stimuli=n_evaluated(subjects.values()))
+        row = {"raw": estimate.value, "raw_low": estimate.low, "raw_high": estimate.high}
+        rows.append({"layer": cell.layer, "time_bin": cell.time_bin, **row})
+    return rows
+
+
+def n_evaluated(subjects: Iterable[Evaluated]) -> int:
+    """How many different stimuli were held out and judged."""
+    return len({stimulus for each in subjects for ids in each.ids for stimulus in ids})
+
+
+def _cells(measured: Measured) -> list[Cell]:
+    first = {part.layer: part for part in reversed(list(measured))}
+    layers = dict.fromkeys(part.layer for part in measured)
+    return [
+        Cell(layer, time_bin) for layer in layers for time_bin in measured[first[layer]]["time_bin"].values.tolist()
+    ]

@@ -1,0 +1,192 @@
+"""Records and leaderboards.
+
+A record is one JSON file per (model, benchmark), immutable, named by its key: a hash of everything that enters the
+number. A leaderboard is a pure function of the records; provenance stays in the records.
+"""
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from alignment.errors import DataError
+from benchmarks.store import write_whole
+
+SCHEMA = 1
+ROW = (
+    "model",
+    "benchmark",
+    "layer",
+    "time_bin",
+    "raw",
+    "raw_low",
+    "raw_high",
+    "ceiling",
+    "normalised",
+    "normalised_low",
+    "normalised_high",
+    "n_stimuli",
+    "n_neuroids",
+    "n_subjects",
+    "status",
+    "p_value",
+    "layer_share",
+    "null",
+    "record",
+)
+SURFACE_ROW = ("model", "benchmark", "layer", "time_bin", "raw", "raw_low", "raw_high")
+SHORT = 8
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Rows and the whole layer x time surface of some benchmarks."""
+
+    rows: pd.DataFrame
+    surface: pd.DataFrame
+
+
+def save_record(folder: Path, record: Record) -> Path:
+    """Write a record under its key; the first writer wins."""
+    text = json.dumps({"schema": SCHEMA, **record}, indent=1, sort_keys=True, allow_nan=False)
+    return write_whole(record_path(folder, record["key"]), text.encode() + b"\n", exclusive=True)
+
+
+def record_path(folder: Path, key: str) -> Path:
+    """Where a record lies, whether or not it exists."""
+    return folder / "records" / f"{key}.json"
+
+
+def load_records(folder: Path) -> list[Record]:
+    """Every record, in the order of their keys.
+
+    Raises
+    ------
+    DataError
+        A file is no record, or of a schema this version does not know.
+    """
+    return [_load(path) for path in sorted((folder / "records").glob("*.json"))]
+
+
+def _load(path: Path) -> Record:
+    try:
+        record = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"record {path} is not JSON ({error}); restore or delete it") from None
+    if record.get("schema") != SCHEMA:
+        raise DataError(
+            f"record {path} has schema {record.get('schema')}, this version reads {SCHEMA}; update or move it"
+        )
+    return record
+
+
+def leaderboard(records: Iterable[Record], benchmarks: Sequence[str]) -> Leaderboard:
+    """The rows of some benchmarks.
+
+    Of each (model, benchmark id) the highest benchmark version counts. Where two records still share both names, the
+    model or the data behind the name differ: both rows are kept and told apart by `@` and their fingerprint. A model
+    without a score in one of the benchmarks has a row there with status `incomplete`.
+    """
+    chosen = _highest_versions([record for record in records if record["benchmark"]["name"] in benchmarks])
+    named = _tell_apart(chosen)
+    rows = [_row(model, benchmark, record) for model, benchmark, record in named]
+    rows += _incomplete(named, benchmarks)
+    order = {name: position for position, name in enumerate(benchmarks)}
+    frame = pd.DataFrame(rows, columns=[*ROW, "_name"])
+    frame["_place"] = frame["_name"].map(order)
+    frame = frame.sort_values(["_place", "benchmark", "raw", "model"], ascending=[True, True, False, True])
+    surface = [
+        {"model": model, "benchmark": benchmark, **cell}
+        for model, benchmark, record in named
+        for cell in record["surface"]
+    ]
+    return Leaderboard(
+        frame[list(ROW)].reset_index(drop=True),
+        pd.DataFrame(surface, columns=list(SURFACE_ROW)).sort_values(
+            ["benchmark", "model"], kind="stable", ignore_index=True
+        ),
+    )
+
+
+def save_leaderboard(folder: Path, name: str, board: Leaderboard) -> Path:
+    """Write `<name>.csv` and `<name>.layers.csv`; returns the path of the first."""
+    path = folder / "leaderboards" / f"{name}.csv"
+    write_whole(path.with_name(f"{name}.layers.csv"), _csv(board.surface))
+    return write_whole(path, _csv(board.rows))
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    text = io.StringIO()
+    frame.to_csv(text, index=False, float_format="%.6f", lineterminator="\n")
+    return text.getvalue().encode()
+
+
+def _highest_versions(records: Sequence[Record]) -> list[Record]:
+    highest: dict[tuple[str, str], int] = {}
+    for record in records:
+        pair = _pair(record)
+        highest[pair] = max(highest.get(pair, 0), record["benchmark"]["version"])
+    return [record for record in records if record["benchmark"]["version"] == highest[_pair(record)]]
+
+
+def _pair(record: Record) -> tuple[str, str]:
+    return record["model"]["name"], record["benchmark"]["id"]
+
+
+def _tell_apart(records: Sequence[Record]) -> list[tuple[str, str, Record]]:
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault(_pair(record), []).append(record)
+    named = []
+    for (model, benchmark), group in groups.items():
+        several = {kind: len({record[kind]["fingerprint"] for record in group}) > 1 for kind in ("model", "benchmark")}
+        for record in group:
+            mark = {kind: f"@{record[kind]['fingerprint'][:SHORT]}" if several[kind] else "" for kind in several}
+            named.append((model + mark["model"], benchmark + mark["benchmark"], record))
+    return named
+
+
+def _row(model: str, benchmark: str, record: Record) -> dict[str, Any]:
+    score = record["score"]
+    cells = {name: score[name] for name in ("n_stimuli", "n_neuroids", "n_subjects", "status", "p_value")}
+    return {
+        "model": model,
+        "benchmark": benchmark,
+        "layer": record["layer"]["name"],
+        "time_bin": record["layer"]["time_bin"],
+        **_estimate("raw", score["raw"]),
+        "ceiling": (score["ceiling"] or {}).get("value"),
+        **_estimate("normalised", score["normalised"]),
+        **cells,
+        "layer_share": record["layer"]["share"],
+        "null": record["model"]["null"] or "",
+        "record": record["key"],
+        "_name": record["benchmark"]["name"],
+    }
+
+
+def _estimate(name: str, estimate: Mapping[str, float] | None) -> dict[str, float | None]:
+    found = estimate or {}
+    return {name: found.get("value"), f"{name}_low": found.get("low"), f"{name}_high": found.get("high")}
+
+
+def _incomplete(named: Sequence[tuple[str, str, Record]], benchmarks: Sequence[str]) -> list[dict[str, Any]]:
+    ids: dict[str, str] = {name: name for name in benchmarks}
+    have: dict[str, set[str]] = {}
+    nulls: dict[str, str] = {}
+    for model, _, record in named:
+        ids[record["benchmark"]["name"]] = record["benchmark"]["id"]
+        have.setdefault(model, set()).add(record["benchmark"]["name"])
+        nulls[model] = record["model"]["null"] or ""
+    return [
+        {"model": model, "benchmark": ids[name], "status": "incomplete", "null": nulls[model], "_name": name}
+        for model in sorted(have)
+        for name in benchmarks
+        if name not in have[model]
+    ]

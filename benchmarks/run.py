@@ -1,0 +1,170 @@
+"""Compute what is missing, keep it, score it, rank it."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+import xarray as xr
+
+from alignment.errors import AlignmentError, DataError
+from benchmarks.contracts import Part, Session
+from benchmarks.plan import Planned, Request, build, plan_one
+from benchmarks.provenance import provenance
+from benchmarks.results import (
+    Leaderboard,
+    Record,
+    leaderboard,
+    load_records,
+    save_leaderboard,
+    save_record,
+)
+from benchmarks.store import Store, sweep
+
+# What a user's network or data can raise in the middle of a unit; the others go on.
+UNIT_FAILURES = (
+    AlignmentError,
+    ArithmeticError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    MemoryError,
+)
+ROOM = 1.1
+
+Notify = Callable[[str, int, int], None]
+
+
+class StoredParts(Mapping[Part, xr.Dataset]):
+    """Measured parts, each read from the store when it is asked for, so that one at a time is in memory."""
+
+    def __init__(self, store: Store, keys: Mapping[Part, str]) -> None:
+        self.store = store
+        self.keys_of = keys
+
+    def __getitem__(self, part: Part) -> xr.Dataset:
+        with self.store.dataset(self.keys_of[part]) as dataset:
+            return dataset.load()
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter(self.keys_of)
+
+    def __len__(self) -> int:
+        return len(self.keys_of)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did.
+
+    Attributes
+    ----------
+    computed, cached : number of scores made, and of scores that were there
+    failures : one line for each unit that failed
+    boards : name of leaderboard -> its rows
+    """
+
+    computed: int
+    cached: int
+    failures: tuple[str, ...]
+    boards: dict[str, Leaderboard]
+
+
+def run(request: Request, *, notify: Notify) -> Outcome:
+    """Bring every score of a request into being and write its leaderboards.
+
+    Parameters
+    ----------
+    request : from `plan.check`
+    notify : told (what, done, of how many) as the work goes on
+    """
+    settings = request.settings
+    torch.set_num_threads(settings.threads or torch.get_num_threads())
+    sweep(request.store.root)
+    session = request.session(notify)
+    computed = cached = 0
+    failures: list[str] = []
+    for entrant in request.entrants:
+        try:
+            model = build(entrant, settings)
+        except UNIT_FAILURES as fault:
+            failures.append(f"{entrant.name}: {_line(fault)}")
+            continue
+        for benchmark in request.benchmarks:
+            try:
+                unit = plan_one(entrant, model, benchmark=benchmark, request=request, session=session)
+                if unit.done:
+                    cached += 1
+                    continue
+                _complete(unit, request, session=session, notify=notify)
+                computed += 1
+            except UNIT_FAILURES as fault:
+                failures.append(f"{entrant.name} on {benchmark.name}: {_line(fault)}")
+    return Outcome(computed, cached, tuple(failures), write_boards(request))
+
+
+def write_boards(request: Request) -> dict[str, Leaderboard]:
+    """Write every leaderboard of a request from the records at hand."""
+    records = load_records(request.settings.results)
+    boards = {name: leaderboard(records, names) for name, names in request.boards.items()}
+    for name, board in boards.items():
+        save_leaderboard(request.settings.results, name, board)
+    return boards
+
+
+def _complete(unit: Planned, request: Request, *, session: Session, notify: Notify) -> None:
+    began = time.monotonic()
+    _check_room(unit, request)
+    for stimuli in unit.benchmark.stimuli():
+        request.digests.keep(stimuli)
+    for number, part in enumerate(unit.pending):
+        notify(f"measure {unit.model_name} on {unit.benchmark.name}", number, len(unit.pending))
+        request.store.put_dataset(unit.part_keys[part], unit.benchmark.measure(unit.model, part, session))
+    notify(f"measure {unit.model_name} on {unit.benchmark.name}", len(unit.pending), len(unit.pending))
+    save_record(request.settings.results, _record(unit, request, seconds=time.monotonic() - began))
+
+
+def _record(unit: Planned, request: Request, *, seconds: float) -> Record:
+    scored = unit.benchmark.score(StoredParts(request.store, unit.part_keys))
+    return {
+        "key": unit.key,
+        "model": {
+            "name": unit.model_name,
+            "fingerprint": unit.model.fingerprint,
+            "null": unit.entrant.null or None,
+        },
+        "benchmark": {
+            "name": unit.benchmark.name,
+            "id": unit.benchmark.id,
+            "version": unit.benchmark.version,
+            "fingerprint": unit.benchmark.fingerprint(request.digests),
+        },
+        "layer": {"name": scored.layer, "time_bin": scored.time_bin, "share": scored.layer_share},
+        "score": scored.score.to_dict(),
+        "surface": list(scored.surface),
+        "details": dict(scored.details),
+        "parts": sorted(unit.part_keys.values()),
+        "settings": request.settings.model_dump(mode="json"),
+        "provenance": provenance(wall_seconds=seconds),
+    }
+
+
+def _check_room(unit: Planned, request: Request) -> None:
+    folder = request.settings.results
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if unit.bytes * ROOM > free:
+        raise DataError(
+            f"{unit.bytes / 1e9:.1f} GB are needed in {folder}, {free / 1e9:.1f} GB are free; "
+            "free some, or pool or project the activations"
+        )
+
+
+def _line(fault: BaseException) -> str:
+    text = str(fault).strip().splitlines()
+    first = text[0] if text else ""
+    return first if isinstance(fault, AlignmentError) else f"{type(fault).__name__}: {first}"

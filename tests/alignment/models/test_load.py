@@ -1,0 +1,157 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from alignment.errors import DataError, RequestError
+from alignment.models import check_model, describe_model, load_model, model, model_names, untrained
+from alignment.models.catalogue import MODELS
+from alignment.models.torchvision import published_file
+
+FILE = """
+from torch import nn
+def build():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+def chosen(weights):
+    net = build()
+    nn.init.constant_(net[0].bias, {"default": 1.0, "none": 2.0}.get(weights, 3.0))
+    return net
+def wrong():
+    return 3
+def broken():
+    raise OSError("no such thing")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE)
+    return f"{tmp_path}/mine.py"
+
+
+def test_importing_the_package_imports_no_torch():
+    script = (
+        "import sys, alignment.models as m, alignment.registry; m.model_names();"
+        "[m.model_summary(n) for n in m.model_names()]; print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_every_built_in_has_a_summary():
+    assert {"toy", "cifar_resnet20", "cifar_resnet56", "pixels", "gabor"} <= set(model_names())
+    assert all(MODELS.summary(name) for name in model_names())
+
+
+def test_seeded_random_weights_and_ids(tmp_path):
+    one = load_model("resnet18", weights="none", cache=tmp_path)
+    same = load_model("torchvision/resnet18", weights="none", cache=tmp_path)
+    other = load_model("resnet18", weights="none", seed=1, cache=tmp_path)
+    assert one.name == same.name == "resnet18[weights=none]" and other.name == "resnet18[weights=none,seed=1]"
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+    assert one.image_size == (224, 224) and one.classes[:2] == ("tench", "goldfish")
+    assert one.normalise == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    state = torch.get_rng_state()
+    load_model("resnet18", weights="none", cache=tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_weights_from_a_path_are_strict(tmp_path):
+    source = load_model("resnet18", weights="none", seed=3, cache=tmp_path)
+    torch.save({"state_dict": source.module.state_dict()}, tmp_path / "epoch3.pth")
+    loaded = load_model("resnet18", weights=str(tmp_path / "epoch3.pth"), layers=["layer4*"], cache=tmp_path)
+    assert loaded.name == "resnet18[weights=epoch3,layers=layer4*]"
+    assert loaded.fingerprint == source.fingerprint
+    with pytest.raises(DataError, match="do not fit ResNet"):
+        load_model("resnet34", weights=str(tmp_path / "epoch3.pth"), cache=tmp_path)
+
+
+def test_no_network_and_no_file_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+
+    def offline(*_args, **_settings):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(DataError, match=r"cannot download https.*unreachable.*put the file at .*resnet18-f37072fd.pth"):
+        load_model("resnet18", cache=tmp_path)
+    path, _ = published_file("resnet18")
+    path.write_bytes(b"something else")
+    with pytest.raises(DataError, match="sha256 does not start with f37072fd"):
+        load_model("resnet18", cache=tmp_path)
+
+
+def test_functions_of_a_file(mine, tmp_path):
+    plain = load_model(f"{mine}:build", cache=tmp_path)
+    again = load_model(f"{mine}:build", cache=tmp_path)
+    assert plain.name == "mine:build" and plain.fingerprint == again.fingerprint
+    assert load_model(f"{mine}:chosen", cache=tmp_path).module[0].bias[0] == 1
+    assert load_model(f"{mine}:chosen", weights="none", cache=tmp_path).module[0].bias[0] == 2
+    drawn = load_model(f"{mine}:build", weights="none", cache=tmp_path)
+    assert drawn.name == "mine:build[weights=none]" and drawn.fingerprint != plain.fingerprint
+    torch.save(drawn.module.state_dict(), tmp_path / "w.pth")
+    assert load_model(f"{mine}:build", weights=str(tmp_path / "w.pth"), cache=tmp_path).fingerprint == drawn.fingerprint
+    for function, message in (("wrong", "returned int, not an nn.Module"), ("broken", "OSError: no such thing")):
+        with pytest.raises(RequestError, match=message):
+            load_model(f"{mine}:{function}", cache=tmp_path)
+
+
+def test_a_decorated_function_is_a_model(tmp_path):
+    @model("my-net")
+    def build():
+        """One convolution."""
+        return nn.Sequential(nn.Conv2d(3, 4, 3))
+
+    assert MODELS.summary("my-net") == "One convolution."
+    assert load_model("my-net", cache=tmp_path).name == "my-net"
+
+
+def test_unknown_names_have_near_misses(tmp_path):
+    for name, hint in (("resnet81", "resnet18"), ("toi", "toy"), ("torchvision/alexnt", "alexnet")):
+        with pytest.raises(RequestError, match=f"did you mean .*{hint}"):
+            load_model(name, cache=tmp_path)
+
+
+def test_check_finds_all_faults_without_weights(tmp_path, mine):
+    check = lambda name, **settings: [str(fault) for fault in check_model(name, cache=tmp_path, **settings)]
+    assert check("resnet18") == check("resnet18", layers=["layer1*", "avgpool"]) == check(f"{mine}:build") == []
+    assert "did you mean resnet18" in check("resnet19")[0]
+    weights, layers = check("resnet18", weights="absent.pth", layers=["layer9"])
+    assert "absent.pth" in weights and "unknown layer of resnet18 'layer9'; did you mean layer" in layers
+    assert "cannot read" in check(str(tmp_path / "none.py:build"))[0]
+    assert "unknown layer" in check(f"{mine}:build", layers=["conv"])[0]
+    assert list(tmp_path.glob("*.pt")) == []
+
+
+def test_timm_is_named_when_it_is_not_installed(tmp_path, monkeypatch):
+    from alignment.models import timm
+
+    monkeypatch.setattr(timm.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(RequestError, match=r"pip install brain-alignment-bench\[timm\]"):
+        load_model("timm/vit_tiny_patch16_224", cache=tmp_path)
+    assert len(check_model("timm/vit_tiny_patch16_224", cache=tmp_path)) == 1
+
+
+def test_description_needs_no_weights(tmp_path):
+    description = describe_model("resnet18", cache=tmp_path)
+    assert description.parameters == 11_689_512
+    assert description.shapes["layer1.0"] == (64, 56, 56) and description.classes == 1000
+    assert describe_model("toy", cache=tmp_path).shapes["pool"] == (64, 1, 1)
+    assert not any(Path(tmp_path).iterdir())
+
+
+def test_untrained_permutes_every_weight_tensor(mine, tmp_path):
+    trained = load_model(f"{mine}:build", cache=tmp_path)
+    before = trained.fingerprint
+    twin, other = untrained(trained, seed=0), untrained(trained, seed=1)
+    assert twin.name == "mine:build[untrained]" and twin.fingerprint == untrained(trained, seed=0).fingerprint
+    assert len({before, twin.fingerprint, other.fingerprint}) == 3 and trained.fingerprint == before
+    for old, new in zip(trained.module.parameters(), twin.module.parameters(), strict=True):
+        assert not torch.equal(old, new)
+        assert torch.equal(old.flatten().sort().values, new.flatten().sort().values)
+    with pytest.raises(RequestError, match="no trained weights"):
+        untrained(load_model("pixels", cache=tmp_path), seed=0)
+    with pytest.raises(RequestError, match="no weights to set"):
+        load_model("pixels", weights="none", cache=tmp_path)

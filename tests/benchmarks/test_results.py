@@ -1,0 +1,90 @@
+import csv
+import json
+
+import pytest
+
+from alignment.errors import DataError
+from benchmarks.results import ROW, SURFACE_ROW, leaderboard, load_records, record_path, save_leaderboard, save_record
+
+
+def record(model="net", *, benchmark="v4.a", raw=0.5, version=1, model_print="m" * 32, data_print="d" * 32, key=None):
+    return {
+        "key": key or f"{model}-{benchmark}-{version}-{model_print[0]}{data_print[0]}",
+        "model": {"name": model, "fingerprint": model_print, "null": None},
+        "benchmark": {"name": benchmark, "id": f"{benchmark}-ridge", "version": version, "fingerprint": data_print},
+        "layer": {"name": "layer1", "time_bin": 0.0, "share": 0.8},
+        "score": {
+            "raw": {"value": raw, "low": raw - 0.1, "high": raw + 0.1},
+            "ceiling": {"value": 0.8, "low": 0.8, "high": 0.8},
+            "normalised": {"value": raw / 0.8, "low": raw / 0.8 - 0.1, "high": raw / 0.8 + 0.1},
+            "status": "ok",
+            "p_value": None,
+            "n_stimuli": 100,
+            "n_neuroids": 10,
+            "n_subjects": 1,
+            "subjects_resampled": False,
+        },
+        "surface": [{"layer": "layer1", "time_bin": 0.0, "raw": raw, "raw_low": raw - 0.1, "raw_high": raw + 0.1}],
+        "provenance": {"created": "2026-01-01"},
+    }
+
+
+def test_a_record_is_written_once_and_read_back(tmp_path):
+    save_record(tmp_path, record(raw=0.5))
+    save_record(tmp_path, record(raw=0.9))
+    (read,) = load_records(tmp_path)
+    assert read["score"]["raw"]["value"] == 0.5
+
+
+def test_the_csv_has_the_promised_columns_and_no_provenance(tmp_path):
+    path = save_leaderboard(tmp_path, "v4.a", leaderboard([record(), record("other", raw=0.6)], ["v4.a"]))
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model"] for row in rows] == ["other", "net"]
+    assert set(rows[0]) == set(ROW)
+    assert rows[0]["raw"] == "0.600000"
+    assert "2026" not in path.read_text()
+    with path.with_name("v4.a.layers.csv").open() as file:
+        surface = list(csv.DictReader(file))
+    assert set(surface[0]) == set(SURFACE_ROW)
+    assert len(surface) == 2
+
+
+def test_a_board_does_not_depend_on_the_order_of_records():
+    records = [record(), record("other", raw=0.6), record("net", benchmark="v4.b")]
+    forwards = leaderboard(records, ["v4.a", "v4.b"])
+    backwards = leaderboard(records[::-1], ["v4.a", "v4.b"])
+    assert forwards.rows.equals(backwards.rows)
+    assert forwards.surface.equals(backwards.surface)
+
+
+def test_the_highest_version_counts():
+    board = leaderboard([record(raw=0.9, version=1), record(raw=0.4, version=2)], ["v4.a"])
+    assert board.rows["raw"].tolist() == [0.4]
+
+
+def test_two_networks_of_one_name_are_told_apart():
+    board = leaderboard([record(model_print="a" * 32), record(model_print="b" * 32)], ["v4.a"])
+    assert sorted(board.rows["model"]) == ["net@aaaaaaaa", "net@bbbbbbbb"]
+
+
+def test_two_states_of_the_data_are_told_apart():
+    board = leaderboard([record(data_print="a" * 32), record(data_print="b" * 32)], ["v4.a"])
+    assert sorted(board.rows["benchmark"]) == ["v4.a-ridge@aaaaaaaa", "v4.a-ridge@bbbbbbbb"]
+
+
+def test_a_missing_score_is_an_incomplete_row():
+    board = leaderboard([record(), record("other"), record("net", benchmark="v4.b")], ["v4.a", "v4.b"])
+    missing = board.rows[board.rows["status"] == "incomplete"]
+    assert missing[["model", "benchmark"]].values.tolist() == [["other", "v4.b-ridge"]]
+    assert missing["raw"].isna().all()
+
+
+def test_records_that_are_damaged_or_of_another_schema_are_named(tmp_path):
+    path = save_record(tmp_path, record())
+    path.write_text(json.dumps({"schema": 99}))
+    with pytest.raises(DataError, match="schema 99"):
+        load_records(tmp_path)
+    record_path(tmp_path, "broken").write_text("{")
+    with pytest.raises(DataError, match="not JSON"):
+        load_records(tmp_path)

@@ -1,0 +1,20 @@
+"""`make perf`: every ratio, measured in one process run, beside its target."""
+
+import importlib
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def main(names: list[str]) -> None:
+    """Print the rows of each module here, or of those named."""
+    sys.path.insert(0, str(HERE))
+    for name in names or sorted(path.stem for path in HERE.glob("[a-z]*.py")):
+        print(f"# {name}", flush=True)
+        for what, figure, target in importlib.import_module(name).measure():
+            print(f"{what:<86} {figure:>9.3f}   {target}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
