@@ -1,9 +1,10 @@
 # Everything runs in one virtual environment, .venv, made on first use.
 PYTHON ?= python3
 BIN := .venv/bin
-export OMP_NUM_THREADS ?= 2
+# threads that wait must not spin: other work may share the processors
+export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test slow check perf clean
+.PHONY: demo test gpu slow check perf clean
 
 .venv/.base: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -20,6 +21,9 @@ demo: .venv/.base        ## score the toy model and its null rows on a simulated
 
 test: .venv/.dev         ## everything that takes seconds
 	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+gpu: .venv/.dev          ## the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
 
 slow: .venv/.dev         ## the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not gpu"

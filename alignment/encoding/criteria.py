@@ -6,10 +6,11 @@ where $y_\perp = y - U b$ is what no alpha can reach. The intercept is the const
 penalise: it is orthogonal to $U$ because features are centred, and takes $1/n$ of leverage from every stimulus at every
 alpha.
 
-Each takes `y` `(stimulus, neuroid)`, mean 0 and variance 1, and `projected` $b^\top$ `(neuroid, axis)`: neuroids come
-first in what is kept, so that the rows of a few of them are gathered at the speed of a copy.
+Each takes `y` `(stimulus, neuroid)`, mean 0 and variance 1, and keeps `projected`, $b^\top$ `(neuroid, axis)`: neuroids
+come first in what is kept, so that the rows of a few of them are gathered at the speed of a copy.
 """
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +45,10 @@ class Design:
         """$a_k(\\alpha)$, `(alpha, axis) float64`."""
         return alphas[:, None] / (self.eigenvalues + alphas[:, None])
 
+    def project(self, y: Tensor) -> Tensor:
+        """$b^\\top$, `(neuroid, axis)`."""
+        return y.T @ self.basis(y.dtype)
+
     def unreached(self, y: Tensor, projected: Tensor) -> Tensor | None:
         """$y_\\perp$, `(neuroid, stimulus)`; None where it is exactly 0, to keep rounding out of small residuals."""
         return None if self.full_rank else torch.addmm(y.T, projected, self.basis(y.dtype).T, alpha=-1)
@@ -57,11 +62,12 @@ class GeneralisedCrossValidation:
 
     has_remainder = False
 
-    def __init__(self, design: Design, y: Tensor, projected: Tensor) -> None:
+    def __init__(self, design: Design, y: Tensor) -> None:
         self.design = design
-        self.power = projected.double().square()
-        unreached = design.unreached(y, projected)
-        self.floor = self.power.new_zeros(len(projected)) if unreached is None else unreached.double().square().sum(1)
+        self.projected = design.project(y)
+        self.power = self.projected.double().square()
+        unreached = design.unreached(y, self.projected)
+        self.floor = self.power.new_zeros(len(self.power)) if unreached is None else unreached.double().square().sum(1)
 
     def leading(self, alphas: Tensor) -> Tensor:
         """`(alpha, neuroid)`."""
@@ -89,10 +95,10 @@ class LeaveOneOut:
 
     has_remainder = True
 
-    def __init__(self, design: Design, y: Tensor, projected: Tensor) -> None:
+    def __init__(self, design: Design, y: Tensor) -> None:
         self.design = design
-        self.projected = projected
-        self.unreached = design.unreached(y, projected)
+        self.projected = design.project(y)
+        self.unreached = design.unreached(y, self.projected)
         self.basis = design.basis(y.dtype)
         self.leverage = design.scores.square() / design.eigenvalues
         outside = (1 - 1 / len(y) - self.leverage.sum(1)).clamp(min=0)
@@ -185,20 +191,22 @@ class KFold:
 
     has_remainder = True
 
-    def __init__(self, design: Design, y: Tensor, projected: Tensor, *, folds: list[Fold]) -> None:
-        total = projected * design.eigenvalues.sqrt().to(projected.dtype)
+    def __init__(self, design: Design, y: Tensor, *, folds: list[Fold]) -> None:
+        held_inner = [y[fold.rows].T @ design.scores[fold.rows].to(y.dtype) for fold in folds]
+        total = functools.reduce(torch.add, held_inner)
+        self.projected = total / design.eigenvalues.sqrt().to(y.dtype)
         self.folds = folds
         self.held_out = [fold.held_out.to(y.dtype) for fold in folds]
+        self.lengths = [held_out.square().sum(0) for held_out in self.held_out]
         self.rotated: list[Tensor] = []
         self.cross: list[Tensor] = []
         self.power: list[Tensor] = []
-        for fold, held_out in zip(folds, self.held_out, strict=True):
+        for fold, held_out, inner in zip(folds, self.held_out, held_inner, strict=True):
             held_y = y[fold.rows]
             n_train = len(y) - len(held_y)
             mean_y = -held_y.sum(0) / n_train
-            inner = torch.addmm(total, held_y.T, design.scores[fold.rows].to(y.dtype), alpha=-1)
-            inner.addr_(mean_y, fold.mean.to(y.dtype), alpha=-n_train)
-            rotated = inner @ fold.rotation.to(y.dtype)
+            trained = torch.sub(total, inner, out=inner).addr_(mean_y, fold.mean.to(y.dtype), alpha=-n_train)
+            rotated = trained @ fold.rotation.to(y.dtype)
             held_y -= mean_y
             self.rotated.append(rotated)
             self.cross.append((held_y.T @ held_out).mul_(rotated))
@@ -210,11 +218,11 @@ class KFold:
     def leading(self, alphas: Tensor) -> Tensor:
         """`(alpha, neuroid)`."""
         total = self.power[0].new_zeros(len(alphas), len(self.power[0]))
-        for fold, held_out, rotated, cross, power in zip(
-            self.folds, self.held_out, self.rotated, self.cross, self.power, strict=True
+        for fold, lengths, rotated, cross, power in zip(
+            self.folds, self.lengths, self.rotated, self.cross, self.power, strict=True
         ):
             inverse = self._inverse(fold, alphas)
-            errors = power - 2 * (inverse @ cross.T) + _on_axes(inverse, held_out, rotated)
+            errors = power - 2 * (inverse @ cross.T) + (inverse.square() * lengths) @ rotated.square().T
             total += errors / (len(fold.rows) * len(self.folds))
         return total
 
@@ -222,21 +230,16 @@ class KFold:
         """`(alpha, neuroid)`, one product `(neuroid, axis) x (axis, held-out stimulus)` per alpha and fold."""
         dtype = dtype or self.power[0].dtype
         total = self.power[0].new_zeros(len(alphas), len(_take(self.power[0], neuroids)))
-        for fold, held_out, every in zip(self.folds, self.held_out, self.rotated, strict=True):
+        for fold, lengths, held_out, every in zip(self.folds, self.lengths, self.held_out, self.rotated, strict=True):
             rotated = _take(every, neuroids).to(dtype)
             inverse = self._inverse(fold, alphas)
             # From `rotated` as rounded to `dtype`: rounding then cancels here, and only that of cross terms is left.
-            square = -_on_axes(inverse, held_out, rotated.to(total.dtype))
+            square = -(inverse.square() * lengths) @ rotated.to(total.dtype).square().T
             for j in range(len(alphas)):
                 predicted = rotated @ (held_out * inverse[j]).to(dtype).T
                 square[j] += predicted.to(total.dtype).square_().sum(1)
             total += square / (len(fold.rows) * len(self.folds))
         return total
-
-
-def _on_axes(inverse: Tensor, held_out: Tensor, rotated: Tensor) -> Tensor:
-    """What the square of the prediction would be were held-out axes orthogonal, `(alpha, neuroid)`."""
-    return (inverse.square() * held_out.square().sum(0)) @ rotated.square().T
 
 
 def _take(values: Tensor, neuroids: Tensor | None) -> Tensor:

@@ -23,7 +23,7 @@ from alignment.errors import RequestError
 _BLOCK_BYTES = 2**29  # of intermediate results per block of neuroids
 
 Selection = Literal["loo", "gcv", "kfold"]
-_CRITERIA: dict[str, Callable[[Design, Tensor, Tensor], Criterion]] = {
+_CRITERIA: dict[str, Callable[[Design, Tensor], Criterion]] = {
     "loo": LeaveOneOut,
     "gcv": GeneralisedCrossValidation,
 }
@@ -192,19 +192,18 @@ def fit_ridge(
 
 
 def _fit_block(
-    design: Design, criterion: Callable[[Design, Tensor, Tensor], Criterion], y: Tensor, *, grid: Tensor
+    design: Design, criterion: Callable[[Design, Tensor], Criterion], y: Tensor, *, grid: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Index of the alpha, criterion, variance, mean, and weights on the normed axes, for a block of neuroids."""
     standard, mean, sd = _standardise(y)
-    projected = standard.T @ design.basis(y.dtype)
+    fast = criterion(design, standard)
 
     def in_float64(neuroids: Tensor) -> Criterion:
-        again = _standardise(y[:, neuroids].double())[0]
-        return criterion(design, again, again.T @ design.basis(again.dtype))
+        return criterion(design, _standardise(y[:, neuroids].double())[0])
 
-    index, mse = choose(criterion(design, standard, projected), grid, dtype=y.dtype, in_float64=in_float64)
+    index, mse = choose(fast, grid, dtype=y.dtype, in_float64=in_float64)
     roots, values = design.eigenvalues.sqrt().to(y.dtype), design.eigenvalues.to(y.dtype)
-    weights = projected * roots / (values + grid.to(y.dtype)[index, None])
+    weights = fast.projected * roots / (values + grid.to(y.dtype)[index, None])
     return index, mse.to(y.dtype) * sd.square(), sd.square(), mean, weights * sd[:, None]
 
 

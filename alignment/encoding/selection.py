@@ -5,6 +5,10 @@ exact and costs one small product for all alphas together. The remainder costs a
 small and smooth, so it is screened cheaply (lower precision where the hardware makes that pay; fewer alphas and
 interpolation where the grid is dense) and then the criterion is evaluated exactly wherever the screened value leaves
 the winner open. How far screened values can be off is not assumed but measured, on every neuroid.
+
+Measured on 2 cores with matrix units: 5 folds (n=4000, p=1000, 8000 neuroids, 10 alphas) 4.7 s without, 2.9 s with the
+bfloat16 screen; leave-one-out (n=800, p=20000, 6000 neuroids, 99 alphas) 3.4 s without either, 1.4 s with the bfloat16
+screen, 0.9 s with interpolation too. The alphas are the same.
 """
 
 import math
@@ -27,6 +31,11 @@ _LEAST = 0.1
 
 class Criterion(Protocol):
     """A mean squared error of prediction as a function of alpha, for a block of neuroids."""
+
+    @property
+    def projected(self) -> Tensor:
+        """Responses on the principal axes of the features, `(neuroid, axis)`."""
+        ...
 
     @property
     def has_remainder(self) -> bool:

@@ -1,5 +1,6 @@
 """A model by its name, its weights and its layers; and what can be said about it before any weight is loaded."""
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Any, Protocol, runtime_checkable
 from torch import nn
 
 from alignment.errors import AlignmentError, RequestError, unknown
-from alignment.models import timm, torchvision
 from alignment.models.base import Model
 from alignment.models.catalogue import MODELS
 from alignment.models.checkpoints import load_state, read_state, weights_file
@@ -18,7 +18,10 @@ from alignment.models.initialise import reinitialise, seeded
 from alignment.models.torch_model import TorchModel
 from alignment.registry import foreign_code, is_file_reference, split_reference
 
-LIBRARIES = {"torchvision": torchvision, "timm": timm}
+# what a module may say of itself, as plain attributes
+ATTRIBUTES = ("image_size", "visual_degrees", "classes")
+TORCHVISION = "torchvision"
+LIBRARIES = (TORCHVISION, "timm")
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ def load_model(
     Parameters
     ----------
     name : of `model_names`, of torchvision (`resnet18`, `torchvision/resnet18`), `timm/<name>`, or
-        `./file.py:function` for a function that returns an `nn.Module` or a `Model`
+        `./file.py:function` for a function that returns an `nn.Module` or a `Model`. A module may carry `image_size`
+        (default (224, 224)), `visual_degrees` and `classes` as attributes
     cache : folder for what is trained or downloaded here
     weights : "default" (published, or what the function gives), "none" (seeded random initialisation), or the path of
         a checkpoint, loaded strictly
@@ -177,12 +181,18 @@ def _library(name: str) -> tuple[Any, str]:
     """The library a name belongs to, and its name there; None for a registered name or a file."""
     prefix, slash, bare = name.partition("/")
     if slash and prefix in LIBRARIES:
-        return LIBRARIES[prefix], bare
+        return _adapter(prefix), bare
     if is_file_reference(name) or name in MODELS:
         return None, name
-    if name not in torchvision.torchvision_names():
-        raise unknown("model", name, (*MODELS.names(), *torchvision.torchvision_names()))
-    return torchvision, name
+    names = _adapter(TORCHVISION).torchvision_names()
+    if name not in names:
+        raise unknown("model", name, (*MODELS.names(), *names))
+    return _adapter(TORCHVISION), name
+
+
+def _adapter(library: str) -> Any:
+    """Imported only when a name needs it: torchvision alone takes a second or two."""
+    return importlib.import_module(f"alignment.models.{library}")
 
 
 def _keywords(builder: Callable[..., Any]) -> set[str]:
@@ -200,7 +210,8 @@ def _as_model(result: Any, *, name: str, source: Path | None) -> Model:
     if callable(getattr(result, "record", None)):
         return result
     if isinstance(result, nn.Module):
-        return TorchModel(result, name=name, source=source)
+        said = {attribute: getattr(result, attribute) for attribute in ATTRIBUTES if hasattr(result, attribute)}
+        return TorchModel(result, name=name, source=source, **said)
     raise RequestError(f"model {name!r}: the function returned {type(result).__name__}, not an nn.Module or a Model")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 from alignment import fingerprint
 from alignment.errors import DataError
@@ -194,8 +195,14 @@ class NeuralPredictivity:
             # the ceiling is a property of the recorded repetitions and stays as it is while stimuli are resampled
             resampled_ceiling=[np.full(len(medians[0]), np.median(each)) for each in of_neuroids] if complete else None,
             n_stimuli=n_evaluated(subjects.values()),
-            ceiling_p_value=max(float(ceiling["p_value"]) for ceiling in known) if complete else None,
+            ceiling_p_value=_combined([float(ceiling["p_value"]) for ceiling in known]),
         )
+
+
+def _combined(p_values: Sequence[float]) -> float | None:
+    """Of no subject's responses being reliable (Fisher); None where no subject has repetitions to test it with."""
+    tested = [p for p in p_values if not np.isnan(p)]
+    return float(stats.combine_pvalues(tested, method="fisher").pvalue) if tested else None
 
 
 def _details(

@@ -274,3 +274,17 @@ def test_bad_requests_are_one_line_each(planted: Plant) -> None:
         with pytest.raises(kind, match=words) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("selection", ["loo", "gcv", "kfold"])
+def test_cuda_equals_cpu(planted: Plant, selection: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    x, y = planted(120, 300, 50)
+    arguments = {"alphas": np.logspace(-4, 4, 99), "selection": selection}
+    arguments["folds"] = torch.arange(120) % 4 if selection == "kfold" else None
+    cpu = fit_ridge(x.float(), y.float(), **arguments)
+    gpu = fit_ridge(x.float(), y.float(), device="cuda", **arguments)
+    np.testing.assert_array_equal(cpu.alphas, gpu.alphas.cpu())
+    np.testing.assert_allclose(cpu.predict(x.float()), gpu.predict(x.float()).cpu(), rtol=1e-3, atol=1e-3)

@@ -155,3 +155,16 @@ def test_untrained_permutes_every_weight_tensor(mine, tmp_path):
         untrained(load_model("pixels", cache=tmp_path), seed=0)
     with pytest.raises(RequestError, match="no weights to set"):
         load_model("pixels", weights="none", cache=tmp_path)
+
+
+def test_a_module_may_say_its_image_size_and_classes(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def build():\n"
+        "    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))\n"
+        "    net.image_size, net.classes = (20, 24), ('cat', 'dog')\n"
+        "    return net\n"
+    )
+    model = load_model(f"{tmp_path}/net.py:build", cache=tmp_path)
+    assert model.image_size == (20, 24)
+    assert model.logits(torch.rand(2, 3, 20, 24)).shape == (2, 1, 2)
