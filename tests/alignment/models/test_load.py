@@ -161,7 +161,8 @@ def test_a_module_may_say_its_image_size_and_classes(tmp_path):
     (tmp_path / "net.py").write_text(
         "from torch import nn\n"
         "def build():\n"
-        "    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))\n"
+        "    maps = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]\n"
+        "    net = nn.Sequential(*maps, nn.Flatten(), nn.Linear(4, 2))\n"
         "    net.image_size, net.classes = (20, 24), ('cat', 'dog')\n"
         "    return net\n"
     )
