@@ -124,6 +124,7 @@ def main() -> NoReturn:
         _say(str(error))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    if code == INTERRUPTED:
         _say("interrupted; the same command resumes")
     sys.exit(code)
 

@@ -96,7 +96,7 @@ class Planned:
 
 
 def check(settings: Settings) -> Request:
-    """Check names, options and files, before a weight is loaded.
+    """Check names, options and files before a weight is loaded, then that every model loads, before anything is written.
 
     Raises
     ------
@@ -119,9 +119,13 @@ def check(settings: Settings) -> Request:
     store = Store(settings.results / "store")
     digests = PixelDigests(store)
     entered = attempt(lambda: entrants(settings, suite)) or ()
-    for entrant in dict.fromkeys(replace(each, untrained=False, shuffled=False, null="") for each in entered):
+    own = list(dict.fromkeys(replace(each, untrained=False, shuffled=False, null="") for each in entered))
+    for entrant in own:
         faults += check_model(entrant.name, weights=entrant.weights, layers=entrant.layers or None, **_places(settings))
     benchmarks = [attempt(partial(_sound, name, settings, digests)) for name in names] if not faults else []
+    for entrant in own if not faults else ():
+        # weights that do not fit, or cannot be fetched, show only when they are loaded
+        attempt(partial(build, entrant, settings))
     if faults:
         raise _together(faults)
     return Request(settings, suite, tuple(entered), tuple(each for each in benchmarks if each), store, digests)

@@ -4,6 +4,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from alignment.correlation import pearson
 from alignment.encoding.features import FeatureSource
 from alignment.encoding.ridge import RidgeFit
 from alignment.errors import RequestError
@@ -24,7 +25,7 @@ def predictivity(fit: RidgeFit, x: Tensor | FeatureSource, y: Tensor | xr.DataAr
     Returns
     -------
     xr.DataArray
-        `(neuroid,) float64`, neither clipped nor squared; NaN where measured or predicted responses do not vary.
+        `(neuroid,) float64`, neither clipped nor squared; 0 where measured or predicted responses do not vary.
 
     Raises
     ------
@@ -52,18 +53,4 @@ def predictivity(fit: RidgeFit, x: Tensor | FeatureSource, y: Tensor | xr.DataAr
             "give the responses (stimulus, neuroid) to the stimuli of x, for the neuroids of the fit"
         )
     values = pearson(predicted, measured.to(predicted.device))
-    return xr.DataArray(values.cpu().numpy(), dims=("neuroid",), coords=coords, name="predictivity")
-
-
-def pearson(a: Tensor, b: Tensor) -> Tensor:
-    """Correlation of the columns of two matrices `(stimulus, neuroid)`, `(neuroid,)`; NaN for a constant one."""
-    a, b = _deviations(a), _deviations(b)
-    return (a * b).sum(0) / (a.square().sum(0) * b.square().sum(0)).sqrt()
-
-
-def _deviations(values: Tensor) -> Tensor:
-    """Centred float64 columns; rounding noise about a constant counts as constant."""
-    mean = values.double().mean(0)
-    centred = values.double() - mean
-    noise = 8 * torch.finfo(values.dtype).eps * mean.abs()
-    return torch.where(centred.abs().amax(0) <= noise, 0.0, centred)
+    return xr.DataArray(values, dims=("neuroid",), coords=coords, name="predictivity")

@@ -25,7 +25,7 @@ def build():
 class Slow(nn.Sequential):
     def forward(self, x):
         import time
-        time.sleep(0.3)
+        time.sleep(0.1)
         return super().forward(x)
 
 def slow():
@@ -50,12 +50,12 @@ from benchmarks.datasets.presented import presented
 
 def data(settings, selection):
     rng = np.random.default_rng(0)
-    images = {f"image{i:02}": rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) // (1 + i % 3) for i in range(60)}
+    images = {f"image{i:03}": rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) // (1 + i % 3) for i in range(150)}
     stimulus = [name for name in images for _ in range(3)]
     signal = np.array([images[name].mean((0, 1)) for name in stimulus]) / 20
     return presented("mine", images, responses=signal + rng.normal(size=signal.shape), stimulus=stimulus)
 """
-SMALL = ["benchmark=./data.py:data", "n_bootstrap=100", "block_size=20"]
+SMALL = ["benchmark=./data.py:data", "n_bootstrap=100", "block_size=50"]
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_the_same_command_again_computes_nothing(folder):
 
 
 def test_a_killed_run_resumes_to_the_same_table(folder):
-    words = ["model=./net.py:slow", "nulls=none", "batch_size=4", *SMALL]
+    words = ["model=./net.py:slow", "nulls=none", "batch_size=16", *SMALL]
     process = subprocess.Popen([str(BENCH), "run", *words], cwd=folder, stdout=subprocess.DEVNULL)
     store = folder / "results" / "store"
     deadline = time.monotonic() + 120
@@ -118,11 +118,12 @@ def test_a_killed_run_resumes_to_the_same_table(folder):
 
 
 def test_an_interrupt_says_how_to_go_on(folder):
-    words = ["model=./net.py:slow", "nulls=none", "batch_size=4", *SMALL]
+    words = ["model=./net.py:slow", "nulls=none", "batch_size=16", *SMALL]
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        process = subprocess.Popen([str(BENCH), "run", *words], cwd=folder, stderr=subprocess.PIPE, text=True)
+        command = [str(BENCH), "run", *words, f"results=results{code}"]
+        process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 120
-        while not list((folder / "results" / "store").rglob("*.nc")):
+        while not list((folder / f"results{code}" / "store").rglob("*.nc")):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(number)
