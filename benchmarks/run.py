@@ -34,20 +34,27 @@ UNIT_FAILURES = (
     MemoryError,
 )
 ROOM = 1.1
+HELD_BYTES = 2**29
 
 Notify = Callable[[str, int, int], None]
 
 
 class StoredParts(Mapping[Part, xr.Dataset]):
-    """Measured parts, each read from the store when it is asked for, so that one at a time is in memory."""
+    """Measured parts, read from the store when they are asked for and kept while they are small together."""
 
     def __init__(self, store: Store, keys: Mapping[Part, str]) -> None:
         self.store = store
         self.keys_of = keys
+        self.held: dict[Part, xr.Dataset] = {}
 
     def __getitem__(self, part: Part) -> xr.Dataset:
+        if part in self.held:
+            return self.held[part]
         with self.store.dataset(self.keys_of[part]) as dataset:
-            return dataset.load()
+            loaded = dataset.load()
+        if loaded.nbytes + sum(other.nbytes for other in self.held.values()) < HELD_BYTES:
+            self.held[part] = loaded
+        return loaded
 
     def __iter__(self) -> Iterator[Part]:
         return iter(self.keys_of)
