@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignment.errors import RequestError, unknown
-from alignment.registry import Builder, Registry, is_file_reference
+from alignment.registry import Builder, Registry, is_file_reference, split_reference
 
 if TYPE_CHECKING:
     from benchmarks.contracts import Benchmark
@@ -97,6 +97,29 @@ def benchmark_names() -> list[str]:
     return sorted({*named, *whole, *BENCHMARKS.names()})
 
 
+def check_benchmark(name: str, settings: "Settings") -> None:
+    """Whether there is such a benchmark and its settings are sound; reads no data.
+
+    Raises
+    ------
+    RequestError
+        No such benchmark or data set, or a setting without such a choice (with near misses).
+    """
+    from benchmarks.neural.settings import check_settings
+
+    check_settings(settings)
+    if is_file_reference(name) or name in BENCHMARKS:
+        BENCHMARKS.find(name)
+        return
+    dataset_name, _, selection = name.partition(".")
+    if dataset_name not in DATASETS:
+        raise unknown("benchmark", name, benchmark_names())
+    entry = ENTRIES.get(dataset_name)
+    if entry is not None and entry.selections and not selection:
+        choices = ", ".join(f"{dataset_name}.{each}" for each in entry.selections[:4])
+        raise RequestError(f"{dataset_name} needs a selection: {choices}, ...")
+
+
 def build_benchmark(name: str, settings: "Settings") -> "Benchmark":
     """The benchmark a user typed.
 
@@ -105,16 +128,22 @@ def build_benchmark(name: str, settings: "Settings") -> "Benchmark":
     RequestError
         No such benchmark, data set or selection (with near misses), or an option the data set does not take.
     """
-    if is_file_reference(name) or name in BENCHMARKS:
-        return _own(name, settings)
-    dataset_name = name.partition(".")[0]
-    if dataset_name not in DATASETS:
-        raise unknown("benchmark", name, benchmark_names())
     from benchmarks.neural import neural_predictivity
 
-    entry = ENTRIES.get(dataset_name)
+    check_benchmark(name, settings)
+    if is_file_reference(name) or name in BENCHMARKS:
+        return _own(name, settings)
+    entry = ENTRIES.get(name.partition(".")[0])
     preferred = entry.preferred if entry else {}
     return neural_predictivity(name, build_dataset(name, settings), settings=settings, preferred=preferred)
+
+
+def short_name(name: str) -> str:
+    """What tables call a benchmark: a user's `./mine.py:build` is `mine.build`, `./mine.py:mine` is `mine`."""
+    if not is_file_reference(name):
+        return name
+    path, function = split_reference(name)
+    return function if function == path.stem else f"{path.stem}.{function}"
 
 
 def build_dataset(name: str, settings: "Settings") -> "DataSet":
@@ -124,10 +153,6 @@ def build_dataset(name: str, settings: "Settings") -> "DataSet":
     dataset_name, _, selection = name.partition(".")
     if dataset_name not in DATASETS:
         raise unknown("data set", dataset_name, DATASETS.names())
-    entry = ENTRIES.get(dataset_name)
-    if entry is not None and entry.selections and not selection:
-        choices = ", ".join(f"{dataset_name}.{each}" for each in entry.selections[:4])
-        raise RequestError(f"{dataset_name} needs a selection: {choices}, ...")
     return DATASETS.get(dataset_name)(_place(dataset_name, settings), selection or None)
 
 
@@ -162,7 +187,12 @@ def _own(name: str, settings: "Settings") -> "Benchmark":
     from benchmarks.neural import neural_predictivity
 
     builder = BENCHMARKS.find(name)
-    if not inspect.signature(builder).parameters:
-        return builder()
-    short = name.rpartition(":")[2]
-    return neural_predictivity(short, builder(_place(short, settings), None), settings=settings, preferred={})
+    short = short_name(name)
+    takes_settings = bool(inspect.signature(builder).parameters)
+    made = builder(_place(short, settings), None) if takes_settings else builder()
+    wanted = "responses" if takes_settings else "measure"
+    if not callable(getattr(made, wanted, None)):
+        raise RequestError(f"{name}: the function returned {type(made).__name__}, which has no `{wanted}`")
+    if not takes_settings:
+        return made
+    return neural_predictivity(short, made, settings=settings, preferred={})

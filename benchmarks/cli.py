@@ -66,7 +66,7 @@ def list_(kind: Annotated[str, typer.Argument(metavar="|".join(KINDS))] = "") ->
     for section in [kind] if kind else KINDS:
         typer.echo(f"{section}:")
         for name, summary in listing(section):
-            typer.echo(f"  {name:<24}{summary}".rstrip())
+            typer.echo(f"  {name:<26} {summary}".rstrip())
 
 
 @app.command()
@@ -122,6 +122,9 @@ def main() -> NoReturn:
     except AlignmentError as error:
         code = DATA if isinstance(error, DataError) else REQUEST
         _say(str(error))
+    except OSError as error:
+        code = DATA
+        _say(f"{error.filename or 'a file'}: {error.strerror or error}; check the place and the room there")
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:

@@ -5,7 +5,7 @@ from rich.console import Console
 from alignment.errors import DataError, RequestError
 from alignment.models import describe_model
 from benchmarks import report
-from benchmarks.catalogue import build_benchmark, build_dataset, cache_folder, check_files
+from benchmarks.catalogue import build_benchmark, build_dataset, cache_folder, check_files, short_name
 from benchmarks.plan import check, planned
 from benchmarks.results import Leaderboard, leaderboard, load_records, save_leaderboard
 from benchmarks.run import run
@@ -22,7 +22,7 @@ def run_command(settings: Settings) -> int:
     with report.progress(output) as notify:
         outcome = run(request, notify=notify)
     for failure in outcome.failures:
-        output.print(f"failed: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
+        output.print(f"failed: {failure}", style="red", soft_wrap=True)
     for name, board in outcome.boards.items():
         _print_board(name, board, settings, output=output)
     output.print(
@@ -87,7 +87,7 @@ def simulate_command(settings: Settings) -> None:
         raise RequestError(f"{folder} exists; name a new folder, or use this one as data.nsd={folder}")
     simulate_nsd(folder, settings=LARGE, seed=settings.seed)
     output = report.console()
-    output.print(f"{folder}\nscore it with: bench run model=toy benchmark=nsd.V1 data.nsd={folder}", highlight=False)
+    output.print(f"{folder}\nscore it with: bench run model=toy benchmark=nsd.V1 data.nsd={folder}")
 
 
 def fetch_command(settings: Settings) -> None:
@@ -97,7 +97,7 @@ def fetch_command(settings: Settings) -> None:
         for subject in dataset.subjects:
             dataset.responses(subject)
         dataset.stimuli.image(dataset.stimuli.ids[0])
-        report.console().print(f"{name}: at hand", highlight=False)
+        report.console().print(f"{name}: at hand")
 
 
 def check_command(settings: Settings) -> None:
@@ -116,7 +116,8 @@ def check_command(settings: Settings) -> None:
             output.print(report.pairs_table(f"files of {name}", ("", "", ""), rows))
         faults = sum(not finding.ok for finding in findings)
         if faults:
-            raise DataError(f"{name}: {faults} of {len(findings)} checks failed; the table above says which")
+            first = next(finding for finding in findings if not finding.ok)
+            raise DataError(f"{name}: {faults} of {len(findings)} checks failed, first {first.what}: {first.found}")
         _print_loaded(name, settings, output=output)
 
 
@@ -142,7 +143,7 @@ def _board_names(settings: Settings) -> dict[str, tuple[str, ...]]:
     if settings.suite:
         suite = load_suite(settings.suite)
         return {suite.name: suite.benchmarks}
-    return {name: (name,) for name in _named_benchmarks(settings)}
+    return {name: (name,) for name in map(short_name, _named_benchmarks(settings))}
 
 
 def _print_board(name: str, board: Leaderboard, settings: Settings, *, output: Console) -> None:
@@ -150,7 +151,7 @@ def _print_board(name: str, board: Leaderboard, settings: Settings, *, output: C
     means = report.means_table(board)
     if means is not None:
         output.print(means)
-    output.print(str(settings.results / "leaderboards" / f"{name}.csv"), highlight=False, soft_wrap=True)
+    output.print(str(settings.results / "leaderboards" / f"{name}.csv"), soft_wrap=True)
 
 
 def _show_model(name: str, settings: Settings, *, output: Console) -> None:

@@ -79,8 +79,21 @@ class Benchmark(Protocol):
         """The name and every setting that enters the number."""
         ...
 
+    def check(self) -> None:
+        """Read the data and refuse what cannot be scored, before anything is computed."""
+        ...
+
+    @property
+    def measured_by(self) -> str:
+        """The id without the name: what rows of one table must share to be averaged."""
+        ...
+
+    def fit_fingerprint(self, digests: PixelDigests) -> str:
+        """Hash of all that enters a part: stimuli, responses, splits, settings of the fit, code version."""
+        ...
+
     def fingerprint(self, digests: PixelDigests) -> str:
-        """Hash of stimuli, responses, splits, settings and code version."""
+        """Hash of all that enters the score."""
         ...
 
     def stimuli(self) -> Sequence[StimulusSet]:

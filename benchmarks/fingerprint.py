@@ -18,30 +18,41 @@ class PixelDigests:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.known: dict[StimulusSet, dict[str, str]] = {}
+        self._identities: dict[int, tuple[StimulusSet, str]] = {}
+        self._known: dict[str, dict[str, str]] = {}
+        self._blocks: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    def identity(self, stimuli: StimulusSet) -> str:
+        """The same for every set of these ids read from the same files; without files, of this very set."""
+        if id(stimuli) not in self._identities:
+            key = _sources_key(stimuli) if stimuli.sources else f"in memory {len(self._identities)}"
+            # holding the set keeps its number from being given to another
+            self._identities[id(stimuli)] = (stimuli, key)
+        return self._identities[id(stimuli)][1]
 
     def of(self, stimuli: StimulusSet) -> dict[str, str]:
         """Hash of the decoded pixels by stimulus id."""
-        if stimuli in self.known:
-            return self.known[stimuli]
-        key = _sources_key(stimuli)
-        if stimuli.sources and self.store.has(key, suffix=".json"):
-            digests = json.loads(self.store.read(key, suffix=".json"))
-        else:
-            digests = {name: fingerprint.of_array(stimuli.image(name)) for name in stimuli.ids}
-        self.known[stimuli] = digests
-        return digests
+        key = self.identity(stimuli)
+        if key not in self._known:
+            if stimuli.sources and self.store.has(key, suffix=".json"):
+                self._known[key] = json.loads(self.store.read(key, suffix=".json"))
+            else:
+                self._known[key] = {name: fingerprint.of_array(stimuli.image(name)) for name in stimuli.ids}
+        return self._known[key]
 
     def keep(self, stimuli: StimulusSet) -> None:
         """Remember the hashes for the next command; called once it is sure that something will be written."""
-        key = _sources_key(stimuli)
+        key = self.identity(stimuli)
         if stimuli.sources and not self.store.has(key, suffix=".json"):
             self.store.put(key, json.dumps(self.of(stimuli)).encode(), suffix=".json")
 
     def block(self, stimuli: StimulusSet, ids: Sequence[str]) -> str:
         """Hash of some of the stimuli: ids, order and decoded pixels; equals `StimulusSet.digest`."""
-        digests = self.of(stimuli)
-        return fingerprint.of_parts(*[text for name in ids for text in (name, digests[name])])
+        asked = (self.identity(stimuli), tuple(ids))
+        if asked not in self._blocks:
+            digests = self.of(stimuli)
+            self._blocks[asked] = fingerprint.of_parts(*[text for name in ids for text in (name, digests[name])])
+        return self._blocks[asked]
 
     def whole(self, stimuli: StimulusSet) -> str:
         """Equals `StimulusSet.fingerprint`."""

@@ -29,10 +29,12 @@ def _benchmarks() -> list[tuple[str, str]]:
 
 
 def _datasets() -> list[tuple[str, str]]:
-    return [
-        (name, DATASETS.summary(name) + (f" [{', '.join(ENTRIES[name].selections)}]" if name in ENTRIES else ""))
-        for name in DATASETS.names()
-    ]
+    return [(name, f"{DATASETS.summary(name)} {_selections(name)}".rstrip()) for name in DATASETS.names()]
+
+
+def _selections(name: str) -> str:
+    selections = ENTRIES[name].selections if name in ENTRIES else ()
+    return f"[{', '.join(selections)}]" if selections else ""
 
 
 _LISTS = {"models": _models, "suites": _suites, "benchmarks": _benchmarks, "datasets": _datasets}

@@ -1,6 +1,7 @@
 """Before anything is computed: is the request sound, and what of it is still to do?"""
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import TypeVar
 
 from alignment import fingerprint
 from alignment.errors import AlignmentError, DataError, RequestError
-from alignment.models import check_model, load_model, untrained
+from alignment.models import check_model, has_weights, load_model, untrained
 from alignment.models.base import Model
-from benchmarks.catalogue import DATASETS, build_benchmark, cache_folder
+from alignment.registry import foreign_code
+from benchmarks.catalogue import DATASETS, build_benchmark, cache_folder, check_benchmark
 from benchmarks.contracts import Benchmark, Part, Session
 from benchmarks.fingerprint import PixelDigests
 from benchmarks.recordings import Recordings
@@ -96,39 +98,57 @@ class Planned:
 
 
 def check(settings: Settings) -> Request:
-    """Check names, options and files before a weight is loaded, then that every model loads, before anything is written.
+    """Check a request in three stages, each reporting all its faults: names and options; models; data.
+
+    Names need no file and no weight; then every model is loaded once, so that weights that do not fit are found; then
+    every data set is read. A score is written only after all three.
 
     Raises
     ------
     RequestError, DataError
-        All faults in one line; a wrong request outweighs missing data.
+        All faults of a stage in one line; a wrong request outweighs missing data.
     """
-    faults: list[AlignmentError] = []
+    faults = Faults()
+    suite = faults.of(lambda: _suite(settings))
+    names = settings.benchmark.name or (suite.benchmarks if suite else ())
+    entered = faults.of(lambda: entrants(settings, suite)) or ()
+    own = tuple(dict.fromkeys(_base(each) for each in entered))
+    faults.of(lambda: check_data_names(settings.data, DATASETS.names()))
+    faults.of(lambda: _check_places(settings))
+    for name in names:
+        faults.of(partial(check_benchmark, name, settings))
+    for each in own:
+        faults.found += check_model(each.name, weights=each.weights, layers=each.layers or None, **_places(settings))
+    faults.stop()
+    loaded = {each: faults.of(partial(build, each, settings)) for each in own}
+    faults.stop()
+    weighty = {each for each, model in loaded.items() if model is not None and has_weights(model)}
+    entered = tuple(each for each in entered if not each.untrained or _base(each) in weighty)
+    digests = PixelDigests(Store(settings.results / "store"))
+    benchmarks = [faults.of(partial(_sound, name, settings, digests)) for name in names]
+    faults.stop()
+    return Request(settings, suite, entered, tuple(each for each in benchmarks if each), digests.store, digests)
 
-    def attempt(step: Callable[[], T]) -> T | None:
+
+class Faults:
+    """Faults are gathered, so that a user mends them all at once."""
+
+    def __init__(self) -> None:
+        self.found: list[AlignmentError] = []
+
+    def of(self, step: Callable[[], T]) -> T | None:
+        """What a step gives, or None and its fault kept."""
         try:
             return step()
         except AlignmentError as fault:
-            faults.append(fault)
+            self.found.append(fault)
             return None
 
-    attempt(lambda: check_data_names(settings.data, DATASETS.names()))
-    attempt(lambda: _check_device(settings.device))
-    suite = attempt(lambda: _suite(settings))
-    names = settings.benchmark.name or (suite.benchmarks if suite else ())
-    store = Store(settings.results / "store")
-    digests = PixelDigests(store)
-    entered = attempt(lambda: entrants(settings, suite)) or ()
-    own = list(dict.fromkeys(replace(each, untrained=False, shuffled=False, null="") for each in entered))
-    for entrant in own:
-        faults += check_model(entrant.name, weights=entrant.weights, layers=entrant.layers or None, **_places(settings))
-    benchmarks = [attempt(partial(_sound, name, settings, digests)) for name in names] if not faults else []
-    for entrant in own if not faults else ():
-        # weights that do not fit, or cannot be fetched, show only when they are loaded
-        attempt(partial(build, entrant, settings))
-    if faults:
-        raise _together(faults)
-    return Request(settings, suite, tuple(entered), tuple(each for each in benchmarks if each), store, digests)
+    def stop(self) -> None:
+        """Raise what was found, in one line."""
+        if self.found:
+            kind = RequestError if any(isinstance(fault, RequestError) for fault in self.found) else DataError
+            raise kind("; ".join(dict.fromkeys(str(fault) for fault in self.found)))
 
 
 def entrants(settings: Settings, suite: Suite | None) -> tuple[Entrant, ...]:
@@ -169,10 +189,12 @@ def planned(request: Request) -> Iterator[list[Planned]]:
 
 def build(entrant: Entrant, settings: Settings) -> Model:
     """Load the model of an entrant, its control applied."""
-    model = load_model(
-        entrant.name, weights=entrant.weights, layers=entrant.layers or None, seed=settings.seed, **_places(settings)
-    )
-    return untrained(model, seed=settings.seed) if entrant.untrained else model
+    places = _places(settings)
+    with foreign_code(f"model {entrant.name!r}"):
+        model = load_model(
+            entrant.name, weights=entrant.weights, layers=entrant.layers or None, seed=settings.seed, **places
+        )
+        return untrained(model, seed=settings.seed) if entrant.untrained else model
 
 
 def plan_one(entrant: Entrant, model: Model, *, benchmark: Benchmark, request: Request, session: Session) -> Planned:
@@ -180,7 +202,8 @@ def plan_one(entrant: Entrant, model: Model, *, benchmark: Benchmark, request: R
     benchmark = benchmark.shuffled() if entrant.shuffled else benchmark
     of_benchmark, of_model = benchmark.fingerprint(request.digests), session.recordings.fingerprint(model)
     model_name = f"{model.name}[responses=shuffled]" if entrant.shuffled else model.name
-    keys = {part: fingerprint.of_parts("part", of_benchmark, of_model, *part) for part in benchmark.parts(model)}
+    of_fits = benchmark.fit_fingerprint(request.digests)
+    keys = {part: fingerprint.of_parts("part", of_fits, of_model, *part) for part in benchmark.parts(model)}
     key = fingerprint.of_parts("record", of_benchmark, of_model, model_name, benchmark.id, *keys.values())
     done = record_path(request.settings.results, key).is_file()
     pending = () if done else tuple(part for part, part_key in keys.items() if not request.store.has(part_key))
@@ -198,8 +221,11 @@ def _suite(settings: Settings) -> Suite | None:
 
 
 def _sound(name: str, settings: Settings, digests: PixelDigests) -> Benchmark:
-    benchmark = build_benchmark(name, settings)
-    benchmark.fingerprint(digests)
+    """Built, its data read and checked."""
+    with foreign_code(f"benchmark {name!r}"):
+        benchmark = build_benchmark(name, settings)
+        benchmark.check()
+        benchmark.fingerprint(digests)
     return benchmark
 
 
@@ -207,17 +233,21 @@ def _places(settings: Settings) -> dict[str, Path]:
     return {"data_root": settings.data.root, "cache": cache_folder(settings)}
 
 
-def _check_device(device: str) -> None:
+def _base(entrant: Entrant) -> Entrant:
+    return replace(entrant, untrained=False, shuffled=False, null="")
+
+
+def _check_places(settings: Settings) -> None:
+    """The device is there, and results can be written."""
     import torch
 
     try:
-        torch.empty(0, device=device)
+        torch.empty(0, device=settings.device)
     except (RuntimeError, AssertionError) as error:
-        raise RequestError(
-            f"device={device}: {str(error).splitlines()[0]}; use cpu or a device that is there"
-        ) from None
-
-
-def _together(faults: Sequence[AlignmentError]) -> AlignmentError:
-    kind = RequestError if any(isinstance(fault, RequestError) for fault in faults) else DataError
-    return kind("; ".join(dict.fromkeys(str(fault) for fault in faults)))
+        reason = str(error).splitlines()[0]
+        raise RequestError(f"device={settings.device}: {reason}; use cpu or a device that is there") from None
+    place = settings.results.absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise RequestError(f"results={settings.results}: {place} is no folder that can be written to")

@@ -22,6 +22,7 @@ from benchmarks.fingerprint import PixelDigests
 from benchmarks.store import Store
 
 VARIABLE = "activations"
+FULL = "float32"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Recording:
 
     pool: int | None = 4
     projection: int | None = None
-    precision: str = "float32"
+    precision: str = FULL
     viewing: str = "degrees"
 
     def settings(self, *, batch_size: int, device: str) -> RecordSettings:
@@ -83,6 +84,7 @@ class Recordings:
         self.batch_size = batch_size
         self.block_size = block_size
         self.notify = notify
+        self._complete: set[tuple[str, str, tuple[str, ...], Recording]] = set()
         self._fingerprints: WeakKeyDictionary[Model, str] = WeakKeyDictionary()
 
     def fingerprint(self, model: Model) -> str:
@@ -100,6 +102,8 @@ class Recordings:
             layer,
             fingerprint.of_settings(asdict(recording)),
             repr(shown.visual_degrees),
+            # reduced precision rounds differently on other devices
+            "" if recording.precision == FULL else torch.device(self.device).type,
             self.digests.block(stimuli, ids),
         )
 
@@ -125,6 +129,9 @@ class Recordings:
 
     def record(self, model: Model, stimuli: StimulusSet, layers: Sequence[str], recording: Recording) -> None:
         """Record whatever is missing; one pass over the images for all layers."""
+        asked = (self.fingerprint(model), self.digests.identity(stimuli), tuple(layers), recording)
+        if asked in self._complete:
+            return
         pending = self.pending(model, stimuli, layers, recording)
         shown = recording.viewed(stimuli)
         settings = recording.settings(batch_size=self.batch_size, device=self.device)
@@ -136,6 +143,7 @@ class Recordings:
                 self.store.put_dataset(key, activations.to_dataset(name=VARIABLE))
         if pending:
             self.notify(f"record {model.name}", len(pending), len(pending))
+        self._complete.add(asked)
 
     def features(
         self,

@@ -20,12 +20,14 @@ PLAIN_SECONDS = 5.0
 
 def console() -> Console:
     """The terminal as it is, or wide plain lines where there is none."""
-    return Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    # names are the user's: nothing in them is markup
+    width = None if sys.stdout.isatty() else PLAIN_WIDTH
+    return Console(width=width, markup=False, emoji=False, highlight=False)
 
 
 def leaderboard_table(title: str, board: Leaderboard) -> Table:
     """Scores as people read them: best first within each benchmark, intervals beside the numbers."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for name in ("benchmark", "model", "layer"):
         table.add_column(name, overflow="fold")
     for name in ("raw [95 %]", "ceiling", "normalised [95 %]", "stimuli", "neuroids", "subjects"):
@@ -43,22 +45,23 @@ def leaderboard_table(title: str, board: Leaderboard) -> Table:
 
 
 def means_table(board: Leaderboard) -> Table | None:
-    """Means over benchmarks; a model with an incomplete row has none, and no normalised one without every ceiling."""
-    benchmarks = board.rows["benchmark"].nunique()
-    if benchmarks < 2:
+    """Means over benchmarks, where there are several and some model has all of them."""
+    if board.means.empty:
         return None
-    table = Table(title=f"mean over {benchmarks} benchmarks", title_justify="left")
-    table.add_column("model", overflow="fold")
-    table.add_column("raw", justify="right")
-    table.add_column("normalised", justify="right")
-    for model, raw, normalised in sorted(_means(board.rows, benchmarks), key=lambda row: (-row[1], row[0])):
-        table.add_row(Text(model), _number(raw), _number(normalised))
+    table = Table(title=Text("mean over benchmarks"), title_justify="left")
+    for name in ("model", "measure"):
+        table.add_column(name, overflow="fold")
+    for name in ("raw", "normalised"):
+        table.add_column(name, justify="right")
+    for row in board.means.to_dict("records"):
+        cells = (row["model"], row["measure"], _number(row["raw"]), _number(row["normalised"]))
+        table.add_row(*map(Text, cells))
     return table
 
 
 def pairs_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """Any small table."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
@@ -92,7 +95,7 @@ class PlainProgress:
         """Told (what, done, of how many)."""
         now = time.monotonic()
         if what != self.last[0] or done == total or now - self.last[1] > PLAIN_SECONDS:
-            self.output.print(f"{what}: {done}/{total}", markup=False, highlight=False)
+            self.output.print(f"{what}: {done}/{total}")
             self.last = (what, now)
 
 
@@ -119,15 +122,6 @@ def progress(output: Console) -> Iterator[PlainProgress | BarProgress]:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=output, transient=True) as bars:
         yield BarProgress(bars)
-
-
-def _means(rows: pd.DataFrame, benchmarks: int) -> list[tuple[str, float, float]]:
-    complete = [(str(model), group) for model, group in rows.groupby("model") if len(group) == benchmarks]
-    return [
-        (model, float(group["raw"].mean(skipna=False)), float(group["normalised"].mean(skipna=False)))
-        for model, group in complete
-        if group["raw"].notna().all()
-    ]
 
 
 def _cells(row: dict[Hashable, Any], *, name: str) -> list[str]:

@@ -46,10 +46,11 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Rows and the whole layer x time surface of some benchmarks."""
+    """Rows, the whole layer x time_bin surface, and each model's means over benchmarks of one measure."""
 
     rows: pd.DataFrame
     surface: pd.DataFrame
+    means: pd.DataFrame
 
 
 def save_record(folder: Path, record: Record) -> Path:
@@ -98,7 +99,7 @@ def leaderboard(records: Iterable[Record], benchmarks: Sequence[str]) -> Leaderb
     rows = [_row(model, benchmark, record) for model, benchmark, record in named]
     rows += _incomplete(named, benchmarks)
     order = {name: position for position, name in enumerate(benchmarks)}
-    frame = pd.DataFrame(rows, columns=[*ROW, "_name"])
+    frame = pd.DataFrame(rows, columns=[*ROW, "_name", "_measure"])
     frame["_place"] = frame["_name"].map(order)
     frame = frame.sort_values(["_place", "benchmark", "raw", "model"], ascending=[True, True, False, True])
     surface = [
@@ -107,11 +108,28 @@ def leaderboard(records: Iterable[Record], benchmarks: Sequence[str]) -> Leaderb
         for cell in record["surface"]
     ]
     return Leaderboard(
-        frame[list(ROW)].reset_index(drop=True),
-        pd.DataFrame(surface, columns=list(SURFACE_ROW)).sort_values(
+        rows=frame[list(ROW)].reset_index(drop=True),
+        surface=pd.DataFrame(surface, columns=list(SURFACE_ROW)).sort_values(
             ["benchmark", "model"], kind="stable", ignore_index=True
         ),
+        means=_means(frame if len(benchmarks) > 1 else frame.iloc[:0], len(benchmarks)),
     )
+
+
+def _means(frame: pd.DataFrame, n_benchmarks: int) -> pd.DataFrame:
+    """A model has a mean where it has every benchmark by one measure, and a normalised one where all have a ceiling."""
+    rows = [
+        {
+            "model": model,
+            "measure": measure,
+            "raw": group["raw"].mean(skipna=False),
+            "normalised": group["normalised"].mean(skipna=False),
+        }
+        for (model, measure), group in frame.groupby(["model", "_measure"])
+        if len(group) == n_benchmarks and group["raw"].notna().all()
+    ]
+    means = pd.DataFrame(rows, columns=["model", "measure", "raw", "normalised"])
+    return means.sort_values(["measure", "raw"], ascending=[True, False], ignore_index=True)
 
 
 def save_leaderboard(folder: Path, name: str, board: Leaderboard) -> Path:
@@ -168,6 +186,7 @@ def _row(model: str, benchmark: str, record: Record) -> dict[str, Any]:
         "null": record["model"]["null"] or "",
         "record": record["key"],
         "_name": record["benchmark"]["name"],
+        "_measure": record["benchmark"]["measure"],
     }
 
 
@@ -177,16 +196,22 @@ def _estimate(name: str, estimate: Mapping[str, float] | None) -> dict[str, floa
 
 
 def _incomplete(named: Sequence[tuple[str, str, Record]], benchmarks: Sequence[str]) -> list[dict[str, Any]]:
-    ids: dict[str, str] = {name: name for name in benchmarks}
-    have: dict[str, set[str]] = {}
+    """A row for every benchmark that a model lacks, among those it has by the same measure."""
+    have: dict[tuple[str, str], set[str]] = {}
     nulls: dict[str, str] = {}
     for model, _, record in named:
-        ids[record["benchmark"]["name"]] = record["benchmark"]["id"]
-        have.setdefault(model, set()).add(record["benchmark"]["name"])
+        have.setdefault((model, record["benchmark"]["measure"]), set()).add(record["benchmark"]["name"])
         nulls[model] = record["model"]["null"] or ""
     return [
-        {"model": model, "benchmark": ids[name], "status": "incomplete", "null": nulls[model], "_name": name}
-        for model in sorted(have)
+        {
+            "model": model,
+            "benchmark": f"{name}-{measure}",
+            "status": "incomplete",
+            "null": nulls[model],
+            "_name": name,
+            "_measure": measure,
+        }
+        for model, measure in sorted(have)
         for name in benchmarks
-        if name not in have[model]
+        if name not in have[model, measure]
     ]

@@ -9,7 +9,10 @@ import torch
 import xarray as xr
 
 from alignment.errors import AlignmentError, DataError
+from alignment.registry import foreign_code
+from benchmarks.catalogue import cache_folder
 from benchmarks.contracts import Part, Session
+from benchmarks.datasets.partials import sweep_partials
 from benchmarks.plan import Planned, Request, build, plan_one
 from benchmarks.provenance import provenance
 from benchmarks.results import (
@@ -22,17 +25,8 @@ from benchmarks.results import (
 )
 from benchmarks.store import Store, sweep
 
-# What a user's network or data can raise in the middle of a unit; the others go on.
-UNIT_FAILURES = (
-    AlignmentError,
-    ArithmeticError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    MemoryError,
-)
+# A user's network can raise anything, which arrives as an AlignmentError; the disk and the device can fail too.
+UNIT_FAILURES = (AlignmentError, OSError, MemoryError, RuntimeError)
 ROOM = 1.1
 HELD_BYTES = 2**29
 
@@ -91,6 +85,7 @@ def run(request: Request, *, notify: Notify) -> Outcome:
     settings = request.settings
     torch.set_num_threads(settings.threads or torch.get_num_threads())
     sweep(request.store.root)
+    sweep_partials(cache_folder(settings))
     session = request.session(notify)
     computed = cached = 0
     failures: list[str] = []
@@ -117,9 +112,10 @@ def write_boards(request: Request) -> dict[str, Leaderboard]:
     """Write every leaderboard of a request from the records at hand."""
     records = load_records(request.settings.results)
     boards = {name: leaderboard(records, names) for name, names in request.boards.items()}
-    for name, board in boards.items():
+    filled = {name: board for name, board in boards.items() if not board.rows.empty}
+    for name, board in filled.items():
         save_leaderboard(request.settings.results, name, board)
-    return boards
+    return filled
 
 
 def _complete(unit: Planned, request: Request, *, session: Session, notify: Notify) -> None:
@@ -129,13 +125,16 @@ def _complete(unit: Planned, request: Request, *, session: Session, notify: Noti
         request.digests.keep(stimuli)
     for number, part in enumerate(unit.pending):
         notify(f"measure {unit.model_name} on {unit.benchmark.name}", number, len(unit.pending))
-        request.store.put_dataset(unit.part_keys[part], unit.benchmark.measure(unit.model, part, session))
+        with foreign_code(f"part {part}"):
+            measured = unit.benchmark.measure(unit.model, part, session)
+        request.store.put_dataset(unit.part_keys[part], measured)
     notify(f"measure {unit.model_name} on {unit.benchmark.name}", len(unit.pending), len(unit.pending))
     save_record(request.settings.results, _record(unit, request, seconds=time.monotonic() - began))
 
 
 def _record(unit: Planned, request: Request, *, seconds: float) -> Record:
-    scored = unit.benchmark.score(StoredParts(request.store, unit.part_keys))
+    with foreign_code("score"):
+        scored = unit.benchmark.score(StoredParts(request.store, unit.part_keys))
     return {
         "key": unit.key,
         "model": {
@@ -146,6 +145,7 @@ def _record(unit: Planned, request: Request, *, seconds: float) -> Record:
         "benchmark": {
             "name": unit.benchmark.name,
             "id": unit.benchmark.id,
+            "measure": unit.benchmark.measured_by,
             "version": unit.benchmark.version,
             "fingerprint": unit.benchmark.fingerprint(request.digests),
         },

@@ -65,7 +65,7 @@ def load_suite(name: str) -> Suite:
         raise unknown("suite", name, suite_names())
     try:
         return _suite(path.stem, yaml.safe_load(path.read_text()))
-    except (yaml.YAMLError, TypeError) as error:
+    except (yaml.YAMLError, TypeError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a suite: {str(error).splitlines()[0]}") from None
 
 
@@ -77,8 +77,10 @@ def check_nulls(nulls: Sequence[str]) -> tuple[str, ...]:
     return tuple(nulls)
 
 
-def _suite(name: str, content: dict[str, Any]) -> Suite:
+def _suite(name: str, content: Any) -> Suite:
     """Check types by hand: reading a suite is part of `bench list`, which must start in an instant."""
+    if not isinstance(content, dict):
+        raise TypeError("it must map summary and benchmarks to their values")
     lists = {key: content[key] for key in ("benchmarks", "models", "nulls") if key in content}
     for key, value in lists.items():
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):

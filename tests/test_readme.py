@@ -21,12 +21,13 @@ def sections() -> dict[str, list[tuple[str, str]]]:
     return {title: BLOCK.findall(text) for title, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def run(line: str, folder: Path) -> None:
+def run(line: str, folder: Path) -> str:
     words = shlex.split(line)
     words[0] = str(BIN / words[0])
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
 
 
 def lines(title: str) -> list[str]:
@@ -49,7 +50,8 @@ def test_make_demo_is_the_smoke_suite(folder):
     assert lines("A first score in two minutes")[0] == "make demo"
     makefile = (README.parent / "Makefile").read_text()
     (recipe,) = re.findall(r"^demo:.*\n\t\$\(BIN\)/(.*)$", makefile, flags=re.MULTILINE)
-    run(recipe, folder)
+    assert "15 scores computed, 0 were there" in run(recipe, folder)
+    assert "0 scores computed, 15 were there" in run(recipe, folder)
 
 
 @pytest.mark.parametrize(

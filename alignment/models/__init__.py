@@ -7,7 +7,7 @@ from alignment.models.catalogue import MODELS, model, model_names, model_summary
 
 if TYPE_CHECKING:
     from alignment.models.base import Model
-    from alignment.models.baselines import untrained
+    from alignment.models.baselines import has_weights, untrained
     from alignment.models.load import ModelDescription, check_model, describe_model, load_model
     from alignment.models.torch_model import TorchModel
 
@@ -18,6 +18,7 @@ __all__ = [
     "TorchModel",
     "check_model",
     "describe_model",
+    "has_weights",
     "load_model",
     "model",
     "model_names",
@@ -31,6 +32,7 @@ _HOME = {
     "TorchModel": "torch_model",
     "check_model": "load",
     "describe_model": "load",
+    "has_weights": "baselines",
     "load_model": "load",
     "untrained": "baselines",
 }

@@ -9,6 +9,20 @@ STEP, MS = "step", "ms"
 DEFAULT_VISUAL_DEGREES = 8.0
 
 
+def with_settings(name: str, *settings: str) -> str:
+    """A name with more settings in its brackets.
+
+    Examples
+    --------
+    >>> with_settings("resnet18", "weights=none"), with_settings("resnet18[weights=none]", "untrained", "seed=1")
+    ('resnet18[weights=none]', 'resnet18[weights=none,untrained,seed=1]')
+    """
+    if not settings:
+        return name
+    bare, already = (name[:-1], ",") if name.endswith("]") else (name, "[")
+    return f"{bare}{already}{','.join(settings)}]"
+
+
 @runtime_checkable
 class Model(Protocol):
     """A vision network as the harness sees it: pixels in, activations by layer and time_bin out.

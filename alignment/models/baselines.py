@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alignment.errors import RequestError
-from alignment.models.base import Model
+from alignment.models.base import Model, with_settings
 from alignment.models.initialise import permute_weights
 from alignment.models.torch_model import TorchModel
 
@@ -56,12 +56,12 @@ def untrained(model: Network, *, seed: int) -> Network:
 
     Returns
     -------
-    Model of the same type, its name followed by `[untrained]`
+    Model of the same type, with `untrained`, and the seed unless it is 0, in the brackets of its name
 
     Raises
     ------
     RequestError
-        It has no weights.
+        It has no weights, which `has_weights` tells beforehand.
 
     Examples
     --------
@@ -71,11 +71,22 @@ def untrained(model: Network, *, seed: int) -> Network:
     'tiny[untrained]'
     """
     twin = copy.deepcopy(model)
-    if twin.module is None:
-        raise RequestError(f"{model.name} has no weights, so there is no untrained copy of it")
+    if twin.module is None or not has_weights(model):
+        raise RequestError(f"{model.name} has no trained weights, so there is no untrained copy of it")
     permute_weights(twin.module, seed=seed, name=model.name)
-    twin.name = f"{model.name}[untrained]"
+    twin.name = with_settings(model.name, "untrained", *([f"seed={seed}"] if seed else []))
     return twin
+
+
+def has_weights(model: Model) -> bool:
+    """Whether a model has parameters, without which there is no untrained copy of it.
+
+    Examples
+    --------
+    >>> has_weights(pixels())
+    False
+    """
+    return model.module is not None and next(model.module.parameters(), None) is not None
 
 
 class PixelBlocks(nn.Module):

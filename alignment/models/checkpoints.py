@@ -62,6 +62,13 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], *, where: str) ->
     DataError
         A tensor is missing, is one too many, or has another shape; they are named.
     """
+    check_fit(module, state, where=where)
+    module.load_state_dict(dict(state), strict=False)
+    return module
+
+
+def check_fit(module: nn.Module, state: Mapping[str, Tensor], *, where: str) -> None:
+    """Raise what `load_state` would, and change nothing."""
     own = module.state_dict()
     missing = [name for name in own if name not in state and not name.endswith(OPTIONAL)]
     unexpected = [name for name in state if name not in own]
@@ -74,8 +81,6 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], *, where: str) ->
     if any(faults):
         fit = "; ".join(fault for fault in faults if fault)
         raise DataError(f"weights {where} do not fit {type(module).__name__}: {fit}")
-    module.load_state_dict(dict(state), strict=False)
-    return module
 
 
 def weights_file(weights: str) -> Path:

@@ -215,3 +215,26 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for child in training:
             child.training = True
+
+
+def all_outputs(module: nn.Module, pixels: Tensor) -> list[Tensor]:
+    """Copies of every tensor that any module, or the network itself, returns in one forward pass, in that order."""
+    found: list[Tensor] = []
+
+    def note(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        found.extend(tensor.clone() for tensor in _tensors(output))
+
+    with torch.inference_mode(False), torch.no_grad(), _hooked(dict.fromkeys(module.modules(), note)):
+        module(pixels)
+    return found
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from _tensors(value)
+    elif isinstance(output, list | tuple):
+        for value in output:
+            yield from _tensors(value)

@@ -18,7 +18,9 @@ def build(name: str, *, weights: str, seed: int) -> TorchModel:
     Parameters
     ----------
     name : as timm calls it, with or without the tag of its weights (`vit_tiny_patch16_224.augreg_in21k`)
-    weights : "default" (published), "none" (seeded random initialisation) or the path of a checkpoint
+    weights : "default" (published), "none" (seeded random initialisation) or the path of a checkpoint. timm fetches
+        published weights over HTTPS, most of them from the Hugging Face Hub, and compares no checksum unless its
+        `set_pretrained_check_hash` says so; what was loaded shows in the model's fingerprint
     seed : for "none"
 
     Raises

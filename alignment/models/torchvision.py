@@ -13,8 +13,6 @@ from alignment.models.checkpoints import load_state, read_state, weights_file
 from alignment.models.initialise import seeded, without_weights
 from alignment.models.torch_model import TorchModel
 
-CHECKSUM_DIGITS = 8
-
 
 def torchvision_names() -> tuple[str, ...]:
     """Every image classification network of the installed torchvision."""
@@ -27,7 +25,9 @@ def build(name: str, *, weights: str, seed: int) -> TorchModel:
     Parameters
     ----------
     name : as torchvision calls it
-    weights : "default" (published), "none" (seeded random initialisation) or the path of a checkpoint
+    weights : "default" (published), "none" (seeded random initialisation) or the path of a checkpoint. The sha256 of
+        a published file must begin with the digits that end its name (8 hexadecimal digits, 10 in older files): that
+        finds a damaged file, and is too short to prove who made it. A checkpoint of one's own is not checked so
     seed : for "none"
 
     Raises
@@ -91,7 +91,7 @@ def _wrap(module: nn.Module, published: torchvision.models.WeightsEnum, *, name:
 
 
 def _download(published: torchvision.models.WeightsEnum) -> Path:
-    """The published file, whose name ends with the first digits of its sha256."""
+    """The published file; its sha256 is compared, each time, with the 8 or 10 digits of it that end its name."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / published.url.rpartition("/")[2]
     digits = path.stem.rpartition("-")[2]
     if path.is_file():

@@ -46,11 +46,21 @@ class DataSet(Protocol):
     version : integer, raised when an unchanged model's score would change
     subjects : ids of the subjects
     stimuli : every stimulus that any split of any subject uses
+    marks : the user's choices that change a number and are not the default
     """
 
     name: str
     version: int
     subjects: tuple[str, ...]
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The user's choices that change a number, each as `key=value`, such as ("beta=b2", "sessions=1-10").
+
+        They mark the benchmark's id; empty where everything is at its default. The name stays the same, so that folds
+        and resamples of the same stimuli do as well.
+        """
+        ...
 
     @property
     def stimuli(self) -> StimulusSet:
@@ -81,7 +91,9 @@ class DataSet(Protocol):
 
         Returns
         -------
-        Dataset with `ceiling` ("neuroid",) the largest r a model can reach, and `p_value` () of reliability being 0
+        Dataset with `ceiling` ("neuroid",) the largest r a model can reach, and `p_value` () of reliability being 0;
+        where it has them, the `trials` or the `ncsnr` and `repetitions` it was made of, so that it can be resampled
+        with the stimuli (`ceilings.resampled`)
         """
         ...
 

@@ -5,6 +5,7 @@ images_<session>.zip`, `responses_repeat_averaged/responses_<session>.npy` and, 
 fetched from the commit named here. How large the images were in degrees is not stated there.
 """
 
+import difflib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -78,10 +79,11 @@ class Cowley2023:
     """
 
     version = 1
+    marks: tuple[str, ...] = ()
 
     def __init__(self, settings: DataSettings, *, session: str) -> None:
         if session not in SESSIONS:
-            raise unknown(f"session of {NAME}", session, SESSIONS)
+            raise RequestError(f"unknown session of {NAME} {session!r}{_hint(session, settings)}")
         self.session = session
         self.name = f"{NAME}.{session}"
         check_options(settings.options, accepted=(), name=self.name)
@@ -91,10 +93,17 @@ class Cowley2023:
         self.subjects: tuple[str, ...] = (SESSIONS[session],)
 
     def fetch(self) -> tuple[Path, ...]:
-        """Check the files at hand and download the missing ones; where they lie."""
+        """Check the files at hand and download the missing ones, the raw responses where upstream has them.
+
+        Returns
+        -------
+        Where images, raw responses (if there are any) and averaged responses lie
+        """
         images = self._images.path
-        raw = (self._raw_path,) if self._raw_path else ()
-        return (images, *raw, self._file(AVERAGED.format(self.session)))
+        raw = self._seek_raw()
+        # it may have been found absent before
+        vars(self).pop("_raw_path", None)
+        return (images, *([raw] if raw else []), self._file(AVERAGED.format(self.session)))
 
     @cached_property
     def stimuli(self) -> StimulusSet:
@@ -176,8 +185,11 @@ class Cowley2023:
         relative = RAW.format(self.session)
         if not (self.folder / relative).exists() and (self.folder / AVERAGED.format(self.session)).exists():
             return None
+        return self._seek_raw()
+
+    def _seek_raw(self) -> Path | None:
         try:
-            return self._file(relative)
+            return self._file(RAW.format(self.session))
         except NotUpstreamError:
             return None
 
@@ -249,6 +261,17 @@ def _base(settings: DataSettings) -> Path:
     """The folder that holds, or will hold, `images` and the responses."""
     folder = settings.folder or (settings.root or settings.cache) / NAME
     return folder if (folder / "images").is_dir() and not (folder / FOLDER).is_dir() else folder / FOLDER
+
+
+def _hint(session: str, settings: DataSettings) -> str:
+    """Ids that look alike differ by a digit: anything farther is better answered by what is there."""
+    close = difflib.get_close_matches(session, sorted(SESSIONS), n=3, cutoff=0.8)
+    if close:
+        return f"; did you mean {', '.join(close)}?"
+    here = sessions_at_hand(settings)
+    if here:
+        return f"; at hand: {', '.join(here[:12])}"
+    return f"; sessions are dates from {min(SESSIONS)} to {max(SESSIONS)}, such as 201025"
 
 
 def build(settings: DataSettings, selection: str | None) -> Cowley2023:

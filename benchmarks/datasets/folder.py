@@ -6,7 +6,8 @@
       presentations.csv   a row per row of responses.npy: stimulus (file name, or its stem), and where known
                           repetition, session, split (train or test), repetitions (rows that are means: of how many)
       neuroids.csv        optional, a row per column of responses.npy: subject, roi, ncsnr (of single showings)
-      splits.csv          optional: stimulus, and split (train or test) or fold (any label); else 5 fixed folds
+      splits.csv          optional: stimulus, and split (train or test) or fold (any label); else 5 fixed folds,
+                          the same for every subject
 
 or, in the place of the first three tables, `responses.nc`: netCDF with a variable `responses` whose dims are
 presentation, neuroid and perhaps time_bin (ms), the columns above as coordinates along presentation and neuroid.
@@ -56,6 +57,7 @@ def open_folder(settings: DataSettings) -> Presented:
         files.responses,
         own_splits=files.splits,
         folds_name=NAME,
+        marks=() if degrees is None else (f"visual_degrees={degrees:g}",),
         said={"images without responses": len(files.images.files) - len(ids), "folder": str(place)},
     )
 

@@ -17,9 +17,9 @@ from alignment.ceiling import single_trials
 from alignment.errors import DataError, unknown
 from alignment.stimuli import StimulusSet
 from benchmarks.datasets.base import Split
-from benchmarks.datasets.ceilings import from_ncsnr, from_trials
+from benchmarks.datasets.ceilings import check_repetitions, from_ncsnr, from_trials
 from benchmarks.datasets.neuroids import drop_unusable
-from benchmarks.datasets.splits import digest, judged_stimuli, k_folds, restrict
+from benchmarks.datasets.splits import check_splits, digest, judged_stimuli, k_folds, restrict
 
 FOLDS = 5
 
@@ -35,10 +35,17 @@ class Presented:
     presentations : ("presentation", "neuroid", "time_bin") float32; `stimulus` and `repetitions` (showings a row is the
         mean of) along presentation, `subject` and perhaps `roi`, `ncsnr` along neuroid; NaN where a neuroid was not
         recorded
-    own_splits : the user's; where there are none, 5 fixed folds over what each subject saw
+    own_splits : the user's; where there are none, 5 fixed folds over all stimuli, the same for every subject
     folds_name : what the fixed folds depend on, beside the ids
     version : raised when an unchanged model's score would change
+    marks : the user's choices that change a number, as `key=value`
     said : what `describe` adds
+
+    Raises
+    ------
+    DataError
+        A stimulus or a subject has no response; splits overlap or are too small for a subject; some neuroids of a
+        subject have repetitions enough for a ceiling and others have not; a ncsnr is below 0.
     """
 
     name: str
@@ -47,6 +54,7 @@ class Presented:
     own_splits: tuple[Split, ...] | None = None
     folds_name: str = ""
     version: int = 1
+    marks: tuple[str, ...] = ()
     said: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -59,6 +67,15 @@ class Presented:
                 f"{self.name}: responses to {missing[0]!r} are NaN for every neuroid ({len(missing)} such stimuli); "
                 "leave these stimuli out or give their responses"
             )
+        if "ncsnr" in self.presentations.coords and (self.presentations["ncsnr"].values < 0).any():
+            raise DataError(f"{self.name}: a neuroid's ncsnr is below 0; give 0 where there is no signal")
+        if self.own_splits is not None:
+            check_splits(self.own_splits, ids=self.stimuli.ids, name=self.name)
+        for subject in self.subjects:
+            check_splits(self.splits(subject), ids=self._seen(subject), name=f"{self.name}, subject {subject}")
+            means = self.responses(subject)
+            if means.sizes["time_bin"] == 1:
+                check_repetitions(self._judged_trials(subject, means), name=f"{self.name}, subject {subject}")
 
     @cached_property
     def subjects(self) -> tuple[str, ...]:
@@ -86,11 +103,11 @@ class Presented:
         return drop_unusable(mean.assign_coords(repetitions=counts.sel(stimulus=mean["stimulus"])))
 
     def splits(self, subject: str) -> tuple[Split, ...]:
-        """The user's splits, with only what the subject saw, or 5 folds over that."""
-        seen = sorted(set(self._shown(subject)["stimulus"].values.tolist()))
-        if self.own_splits is None:
-            return k_folds(seen, n=FOLDS, name=self.folds_name or self.name)
-        return restrict(self.own_splits, seen, name=f"{self.name}, subject {subject}")
+        """The user's splits or 5 folds over all stimuli, with only what the subject saw.
+
+        A stimulus is judged on in the same split for every subject who saw it.
+        """
+        return restrict(self._splits, self._seen(subject), name=f"{self.name}, subject {subject}")
 
     def ceiling(self, subject: str) -> xr.Dataset | None:
         """Ceiling of the stimuli that some split judges on.
@@ -100,18 +117,15 @@ class Presented:
         Dataset with `ceiling` ("neuroid",) and `p_value` (), NaN where repetitions do not allow a test; None where
         there is neither `ncsnr` nor a repetition, or where responses are time-resolved
         """
-        means, shown = self.responses(subject), self._shown(subject)
+        means = self.responses(subject)
         if means.sizes["time_bin"] > 1:
             return None
-        judged = judged_stimuli(self.splits(subject))
-        kept = shown.sel(neuroid=means["neuroid"])
-        trials = single_trials(kept.isel(presentation=np.flatnonzero(kept["stimulus"].isin(judged))))
         seed = seeds.derive(0, "ceiling", self.folds_name or self.name)
-        halves = from_trials(trials, seed=seed, name=f"{self.name}, subject {subject}")
+        halves = from_trials(self._judged_trials(subject, means), seed=seed, name=f"{self.name}, subject {subject}")
         if "ncsnr" not in means.coords:
             return halves
         p_value = float("nan") if halves is None else halves["p_value"].item()
-        return from_ncsnr(means.sel(stimulus=list(judged)), p_value=p_value)
+        return from_ncsnr(means.sel(stimulus=list(judged_stimuli(self.splits(subject)))), p_value=p_value)
 
     def describe(self) -> dict[str, Any]:
         """Subjects, counts and splits."""
@@ -127,6 +141,21 @@ class Presented:
             "splits": [split.name for split in self.splits(self.subjects[0])],
             **self.said,
         }
+
+    @cached_property
+    def _splits(self) -> tuple[Split, ...]:
+        if self.own_splits is not None:
+            return self.own_splits
+        return k_folds(self.stimuli.ids, n=FOLDS, name=self.folds_name or self.name)
+
+    def _seen(self, subject: str) -> list[str]:
+        return sorted(set(self._shown(subject)["stimulus"].values.tolist()))
+
+    def _judged_trials(self, subject: str, means: xr.DataArray) -> xr.DataArray:
+        """("stimulus", "neuroid", "repetition") of the neuroids of `means`, stimuli that some split judges on."""
+        kept = self._shown(subject).sel(neuroid=means["neuroid"])
+        judged = judged_stimuli(self.splits(subject))
+        return single_trials(kept.isel(presentation=np.flatnonzero(kept["stimulus"].isin(judged))))
 
     def _shown(self, subject: str) -> xr.DataArray:
         """Responses ("presentation", "neuroid", "time_bin") of one subject to what that subject saw."""
@@ -149,6 +178,7 @@ def presented(
     ncsnr: Sequence[float] | None = None,
     splits: Sequence[Split] | None = None,
     visual_degrees: float | None = None,
+    time_bins: Sequence[float] = (0.0,),
 ) -> Presented:
     """A data set from plain arrays.
 
@@ -161,11 +191,13 @@ def presented(
     subject, ncsnr : of each neuroid, where known
     splits : 5 fixed folds by stimulus where there are none
     visual_degrees : width of an image when it was shown
+    time_bins : ms after stimulus onset, one per time bin of `responses`; (0.0,) when unresolved
 
     Raises
     ------
     DataError
-        Responses to an image that is not there, or an image without responses.
+        Responses to an image that is not there, or an image without responses; arguments whose lengths do not fit; or
+        as `Presented`.
 
     Examples
     --------
@@ -178,16 +210,35 @@ def presented(
     odd = sorted(set(shown) ^ set(images))
     if odd:
         raise DataError(f"{name}: {odd[0]!r} has an image or responses but not both ({len(odd)} such); give both")
-    n_neuroids = np.shape(responses)[1]
+    n_neuroids = _check_lengths(
+        name, np.shape(responses), stimulus=stimulus, subject=subject, ncsnr=ncsnr, time_bins=time_bins
+    )
     neuroid: dict[str, Any] = {"subject": ["subject1"] * n_neuroids if subject is None else list(subject)}
     neuroid |= {"ncsnr": np.asarray(ncsnr)} if ncsnr is not None else {}
-    array = responses_array(responses, stimulus=stimulus, neuroid=neuroid)
+    array = responses_array(responses, stimulus=stimulus, neuroid=neuroid, time_bins=time_bins)
     array = array.assign_coords(
         neuroid=np.arange(n_neuroids), repetitions=("presentation", np.ones(len(stimulus), dtype=np.int64))
     )
     held = {key: np.asarray(image) for key, image in images.items()}
     stimuli = StimulusSet(name, tuple(sorted(shown)), held.__getitem__, visual_degrees=visual_degrees)
     return Presented(name, stimuli, array, own_splits=None if splits is None else tuple(splits))
+
+
+def _check_lengths(name: str, shape: tuple[int, ...], **given: Sequence[Any] | None) -> int:
+    """How many neuroids there are, where everything that was given has the length of its axis."""
+    if len(shape) not in (2, 3):
+        raise DataError(f"{name}: responses are {shape}, expected (presentation, neuroid) or with time_bin as well")
+    presentations, neuroids, bins = (*shape, 1)[:3]
+    expected = {"stimulus": presentations, "subject": neuroids, "ncsnr": neuroids, "time_bins": bins}
+    for argument, values in given.items():
+        if values is not None and len(values) != expected[argument]:
+            raise DataError(
+                f"{name}: {len(values)} {argument} given, but responses are {shape}; give {expected[argument]}"
+            )
+    bin_starts = given["time_bins"] or ()
+    if len(set(bin_starts)) != len(bin_starts):
+        raise DataError(f"{name}: time_bins repeat; give each bin its own time in ms")
+    return neuroids
 
 
 def _hash(values: np.ndarray) -> str:

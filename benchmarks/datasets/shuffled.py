@@ -17,6 +17,7 @@ class Shuffled:
         self.name = dataset.name
         self.version = dataset.version
         self.subjects = dataset.subjects
+        self.marks: tuple[str, ...] = getattr(dataset, "marks", ())
 
     @property
     def stimuli(self) -> StimulusSet:

@@ -1,5 +1,6 @@
 """Splits that belong to a data set: the same whatever the order of its stimuli, the machine or the seed of a run."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from alignment import fingerprint, seeds
@@ -73,11 +74,78 @@ def restrict(splits: Sequence[Split], ids: Sequence[str], *, name: str) -> tuple
         test = tuple(stimulus for stimulus in split.test if stimulus in seen)
         if min(len(train), len(test)) < MIN_PER_FOLD:
             raise DataError(
-                f"{name}: split {split.name!r} has {len(train)} train and {len(test)} test stimuli; "
-                f"each needs at least {MIN_PER_FOLD}"
+                f"{name}: split {split.name!r} has {len(train)} train and {len(test)} test stimuli; each needs at "
+                f"least {MIN_PER_FOLD}, so give splits.csv (or splits=) with enough stimuli of every subject"
             )
         kept.append(Split(split.name, train=train, test=test))
     return tuple(kept)
+
+
+def check_splits(splits: Sequence[Split], *, ids: Sequence[str], name: str) -> tuple[Split, ...]:
+    """Refuse splits whose scores would be inflated, overwritten or undefined.
+
+    Parameters
+    ----------
+    splits : of one subject
+    ids : the stimuli there are responses to
+    name : of the data set, for messages
+
+    Returns
+    -------
+    The splits, unchanged
+
+    Raises
+    ------
+    DataError
+        There is no split, or two of one name; an id is repeated or unknown; a stimulus is both fitted and judged on in
+        a split, or judged on in two; fewer than 3 stimuli are fitted or judged on.
+
+    Examples
+    --------
+    >>> leaking = Split("all", train=("a", "b", "c"), test=("a", "b", "c"))
+    >>> check_splits([leaking], ids=["a", "b", "c"], name="mine")
+    Traceback (most recent call last):
+    ...
+    alignment.errors.DataError: mine: split 'all' has 'a' in train and test (3 such); put each stimulus in one of them
+    """
+    if not splits:
+        raise DataError(f"{name}: no splits; give at least one, with stimuli to fit and to judge on")
+    known, judged_in = set(ids), dict[str, str]()
+    for split in splits:
+        _check_split(split, known=known, name=f"{name}: split {split.name!r}")
+        again = sorted(judged_in.keys() & set(split.test))
+        if split.name in judged_in.values():
+            raise DataError(f"{name}: two splits are called {split.name!r}; give each a name of its own")
+        if again:
+            raise DataError(
+                f"{name}: {again[0]!r} is judged on in splits {judged_in[again[0]]!r} and {split.name!r} "
+                f"({len(again)} such); let test sets be disjoint"
+            )
+        judged_in |= dict.fromkeys(split.test, split.name)
+    return tuple(splits)
+
+
+def _check_split(split: Split, *, known: set[str], name: str) -> None:
+    for part, members in (("train", split.train), ("test", split.test)):
+        repeated = sorted(stimulus for stimulus, count in Counter(members).items() if count > 1)
+        if repeated:
+            raise DataError(f"{name} has {repeated[0]!r} more than once in {part}; list each stimulus once")
+        strange = sorted(set(members) - known)
+        if strange:
+            raise DataError(
+                f"{name} has {strange[0]!r} in {part}, to which there are no responses ({len(strange)} such); "
+                "leave such stimuli out"
+            )
+    both = sorted(set(split.train) & set(split.test))
+    if both:
+        raise DataError(
+            f"{name} has {both[0]!r} in train and test ({len(both)} such); put each stimulus in one of them"
+        )
+    if min(len(split.train), len(split.test)) < MIN_PER_FOLD:
+        raise DataError(
+            f"{name} has {len(split.train)} train and {len(split.test)} test stimuli; each needs at least "
+            f"{MIN_PER_FOLD}"
+        )
 
 
 def judged_stimuli(splits: Sequence[Split]) -> tuple[str, ...]:

@@ -36,6 +36,10 @@ class RidgeMeasure:
     n_bootstrap: int = 1000
     seed: int = 0
 
+    def of_fits(self) -> dict[str, object]:
+        """The settings that enter a fit; resamples are drawn later."""
+        return {"selection": self.selection, "scale": self.scale, "alphas": self.alphas}
+
 
 @dataclass(frozen=True)
 class Fits:

@@ -17,7 +17,9 @@ from alignment.score import Score, score
 from alignment.stimuli import StimulusSet
 from benchmarks.contracts import Part, Scored, Session
 from benchmarks.datasets.base import DataSet
+from benchmarks.datasets.ceilings import resampled
 from benchmarks.datasets.shuffled import Shuffled
+from benchmarks.datasets.splits import check_splits
 from benchmarks.fingerprint import PixelDigests
 from benchmarks.neural.measure import RidgeMeasure, fit_splits, measured_dataset
 from benchmarks.neural.scoring import (
@@ -67,14 +69,14 @@ class NeuralPredictivity:
         self.ridge = measure
         self.recording = recording
         self.marks = tuple(marks)
+        self._ceilings: dict[str, np.ndarray] = {}
         self.summary = f"ridge to {dataset.name}: held-out Pearson r, median over neuroids"
 
     @property
-    def id(self) -> str:
-        """Data set, then the measure: regression, alpha rule, scaling, pooling, projection, precision, viewing."""
+    def measured_by(self) -> str:
+        """Regression, alpha rule, scaling, pooling, projection, precision, viewing, and other non-default settings."""
         recording = self.recording
         words = [
-            self.name,
             "ridge",
             self.ridge.selection,
             self.ridge.scale if self.ridge.scale != "none" else "",
@@ -86,14 +88,36 @@ class NeuralPredictivity:
         marks = f"[{','.join(self.marks)}]" if self.marks else ""
         return "-".join(word for word in words if word) + marks
 
-    def fingerprint(self, digests: PixelDigests) -> str:
-        """Hash of stimuli, responses, splits, ceilings, settings and code version."""
+    @property
+    def id(self) -> str:
+        """The data set's name and what it is measured by."""
+        return f"{self.name}-{self.measured_by}"
+
+    def fit_fingerprint(self, digests: PixelDigests) -> str:
+        """Hash of stimuli, responses, splits, ceilings, code version and the settings that enter a fit."""
         return fingerprint.of_parts(
             f"neural predictivity {CODE_VERSION} {self.version} {self.dataset.version}",
             digests.whole(self.dataset.stimuli),
             self.dataset.fingerprint,
-            fingerprint.of_settings({"ridge": asdict(self.ridge), "recording": asdict(self.recording)}),
+            fingerprint.of_settings({"ridge": self.ridge.of_fits(), "recording": asdict(self.recording)}),
         )
+
+    def fingerprint(self, digests: PixelDigests) -> str:
+        """Hash of all that enters the score: the fits, and the resamples of stimuli."""
+        return fingerprint.of_parts(self.fit_fingerprint(digests), fingerprint.of_settings(asdict(self.ridge)))
+
+    def check(self) -> None:
+        """Responses, splits and ceilings of every subject are there and fit each other.
+
+        Raises
+        ------
+        DataError
+            What is wrong, and with what.
+        """
+        for subject in self.dataset.subjects:
+            ids = [str(name) for name in self._responses(subject)["stimulus"].values]
+            check_splits(self.dataset.splits(subject), ids=ids, name=f"{self.name}, subject {subject}")
+            self.dataset.ceiling(subject)
 
     def stimuli(self) -> tuple[StimulusSet, ...]:
         """What is shown."""
@@ -174,6 +198,15 @@ class NeuralPredictivity:
             )
         return responses.isel(time_bin=0)
 
+    def _resampled_ceiling(
+        self, subject: str, ceiling: xr.Dataset, *, evaluated: Evaluated, counts: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """The same for every model, so it is computed once."""
+        if subject not in self._ceilings:
+            ids = [stimulus for fold in evaluated.ids for stimulus in fold]
+            self._ceilings[subject] = resampled(ceiling, ids, np.concatenate(counts, axis=1))
+        return self._ceilings[subject]
+
     def _score(
         self,
         picked: Mapping[str, Picked],
@@ -192,8 +225,12 @@ class NeuralPredictivity:
             [of.r for of in picked.values()],
             of_neuroids if complete else None,
             resampled=medians,
-            # the ceiling is a property of the recorded repetitions and stays as it is while stimuli are resampled
-            resampled_ceiling=[np.full(len(medians[0]), np.median(each)) for each in of_neuroids] if complete else None,
+            resampled_ceiling=[
+                self._resampled_ceiling(name, ceiling, evaluated=subjects[name], counts=counts[name])
+                for name, ceiling in zip(picked, known, strict=True)
+            ]
+            if complete
+            else None,
             n_stimuli=n_evaluated(subjects.values()),
             ceiling_p_value=_combined([float(ceiling["p_value"]) for ceiling in known]),
         )

@@ -90,8 +90,14 @@ def choose(measured: Measured, subject: str) -> list[Cell]:
         if part.subject == subject:
             data = measured[part]
             cells += [Cell(part.layer, time_bin) for time_bin in data["time_bin"].values.tolist()]
-            scores.append(np.median(data["cv_score"].values, axis=2).T)
+            scores.append(_median_over_neuroids(data["cv_score"].values).T)
     return [cells[best] for best in np.argmax(np.concatenate(scores), axis=0)]
+
+
+def _median_over_neuroids(values: np.ndarray) -> np.ndarray:
+    """Median over the last axis; a neuroid that is constant within a fold's training stimuli has no score there."""
+    judged = np.isfinite(values).any(axis=-1)
+    return np.nanmedian(np.where(judged[..., None], values, -np.inf), axis=-1)
 
 
 def pick(measured: Measured, subject: str, cells: Sequence[Cell]) -> Picked:

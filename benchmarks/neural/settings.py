@@ -17,8 +17,6 @@ CHOICES = {
     "precision": tuple(PRECISIONS),
     "viewing": ("degrees", "whole"),
 }
-# where the same betas are read from does not change a number
-NEUTRAL = ("source",)
 
 
 def neural_predictivity(
@@ -35,13 +33,8 @@ def neural_predictivity(
     RequestError
         A setting has no such choice (with near misses).
     """
-    asked = {
-        key: value for key, value in settings.benchmark.model_dump().items() if value is not None and key != "name"
-    }
-    options = {**preferred, **asked}
-    for key, choices in CHOICES.items():
-        if key in options and options[key] not in choices:
-            raise unknown(f"benchmark.{key}", str(options[key]), choices)
+    check_settings(settings)
+    options = {**preferred, **_asked(settings)}
     measure = RidgeMeasure(
         selection=options.get("selection", "loo"),
         scale=options.get("scale", "none"),
@@ -54,7 +47,32 @@ def neural_predictivity(
         precision=options.get("precision", "float32"),
         viewing=options.get("viewing", "degrees"),
     )
-    return NeuralPredictivity(name, dataset, measure=measure, recording=recording, marks=_marks(settings))
+    return NeuralPredictivity(
+        name, dataset, measure=measure, recording=recording, marks=(*dataset.marks, *_marks(settings))
+    )
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse a choice that does not exist, or that means nothing here.
+
+    Raises
+    ------
+    RequestError
+        A setting has no such choice (with near misses).
+    """
+    asked = _asked(settings)
+    for key, choices in CHOICES.items():
+        if key in asked and asked[key] not in choices:
+            raise unknown(f"benchmark.{key}", asked[key], choices)
+    for key in ("pool", "projection"):
+        _whole_number(key, asked.get(key, "none"))
+    if asked.get("precision") == "tf32" and not settings.device.startswith("cuda"):
+        raise RequestError(f"benchmark.precision=tf32 means nothing on {settings.device}; use device=cuda or float32")
+
+
+def _asked(settings: Settings) -> dict[str, str]:
+    given = settings.benchmark.model_dump().items()
+    return {key: value for key, value in given if value is not None and key != "name"}
 
 
 def _whole_number(key: str, text: str) -> int | None:
@@ -68,8 +86,7 @@ def _whole_number(key: str, text: str) -> int | None:
 def _marks(settings: Settings) -> list[str]:
     """Non-default settings that enter the number and are not part of the measure's own name."""
     defaults = Settings()
-    marks = {key: value for key, value in settings.data.options().items() if key not in NEUTRAL}
-    marks |= {
+    marks = {
         key: getattr(settings, key)
         for key in ("seed", "n_bootstrap")
         if getattr(settings, key) != getattr(defaults, key)

@@ -7,11 +7,27 @@ from alignment.errors import DataError
 from benchmarks.results import ROW, SURFACE_ROW, leaderboard, load_records, record_path, save_leaderboard, save_record
 
 
-def record(model="net", *, benchmark="v4.a", raw=0.5, version=1, model_print="m" * 32, data_print="d" * 32, key=None):
+def record(
+    model="net",
+    *,
+    benchmark="v4.a",
+    raw=0.5,
+    version=1,
+    model_print="m" * 32,
+    data_print="d" * 32,
+    key=None,
+    measure="ridge",
+):
     return {
-        "key": key or f"{model}-{benchmark}-{version}-{model_print[0]}{data_print[0]}",
+        "key": key or f"{model}-{benchmark}-{measure}-{version}-{model_print[0]}{data_print[0]}",
         "model": {"name": model, "fingerprint": model_print, "null": None},
-        "benchmark": {"name": benchmark, "id": f"{benchmark}-ridge", "version": version, "fingerprint": data_print},
+        "benchmark": {
+            "name": benchmark,
+            "id": f"{benchmark}-{measure}",
+            "measure": measure,
+            "version": version,
+            "fingerprint": data_print,
+        },
         "layer": {"name": "layer1", "time_bin": 0.0, "share": 0.8},
         "score": {
             "raw": {"value": raw, "low": raw - 0.1, "high": raw + 0.1},
@@ -78,6 +94,19 @@ def test_a_missing_score_is_an_incomplete_row():
     missing = board.rows[board.rows["status"] == "incomplete"]
     assert missing[["model", "benchmark"]].values.tolist() == [["other", "v4.b-ridge"]]
     assert missing["raw"].isna().all()
+
+
+def test_means_are_of_one_measure_and_need_every_benchmark():
+    records = [
+        record(raw=0.5),
+        record(benchmark="v4.b", raw=0.3),
+        record(raw=0.9, measure="ridge-gcv"),
+        record("other", raw=0.6),
+    ]
+    board = leaderboard(records, ["v4.a", "v4.b"])
+    assert board.means[["model", "measure", "raw"]].values.tolist() == [["net", "ridge", 0.4]]
+    missing = board.rows[board.rows["status"] == "incomplete"]
+    assert sorted(missing["benchmark"]) == ["v4.b-ridge", "v4.b-ridge-gcv"]
 
 
 def test_records_that_are_damaged_or_of_another_schema_are_named(tmp_path):

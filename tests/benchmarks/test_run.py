@@ -55,6 +55,23 @@ def data(settings, selection):
     signal = np.array([images[name].mean((0, 1)) for name in stimulus]) / 20
     return presented("mine", images, responses=signal + rng.normal(size=signal.shape), stimulus=stimulus)
 """
+LEAKY = """
+import numpy as np
+from benchmarks.datasets.base import Split
+from benchmarks.datasets.presented import presented
+
+def leaky(settings, selection):
+    rng = np.random.default_rng(0)
+    images = {f"image{i:02}": rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for i in range(20)}
+    splits = [Split("all", tuple(images), tuple(images))]
+    return presented("leaky", images, responses=rng.normal(size=(20, 4)), stimulus=list(images), splits=splits)
+
+def raises(settings, selection):
+    raise ValueError("no such thing")
+
+def three(settings, selection):
+    return 3
+"""
 SMALL = ["benchmark=./data.py:data", "n_bootstrap=100", "block_size=50"]
 
 
@@ -173,6 +190,39 @@ def test_a_record_says_where_its_number_came_from(folder):
     with (folder / "results" / "leaderboards" / "data.layers.csv").open() as file:
         surface = list(csv.DictReader(file))
     assert [row["layer"] for row in surface] == [cell["layer"] for cell in record["surface"]]
+
+
+def test_other_resamples_need_no_other_fits(folder):
+    words = ["model=./net.py:build", "nulls=none", "benchmark=./data.py:data", "block_size=50"]
+    assert bench(folder, *words, "n_bootstrap=100").returncode == 0
+    before = state(folder)
+    assert bench(folder, *words, "n_bootstrap=200").returncode == 0
+    new = set(state(folder)) - set(before)
+    assert [Path(path).parent.name for path in new] == ["records"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (["model=pixels", "benchmark=./leaky.py:leaky"], 3, "in train and test"),
+        (["model=pixels", "benchmark=./leaky.py:raises"], 2, "ValueError: no such thing"),
+        (["model=pixels", "benchmark=./leaky.py:three"], 2, "int"),
+        (["model=pixels", "benchmark=./leaky.py:none"], 2, "none"),
+        (["model=pixels", "suite=./list.yaml"], 3, "list.yaml"),
+        (["model=pixels", "benchmark=./data.py:data", "results=net.py"], 2, "net.py"),
+        (["model=pixels", "benchmark=./data.py:data", "results=/proc/nope"], 2, "/proc"),
+        (["model=pixels", "benchmark=./data.py:data", "benchmark.precision=tf32"], 2, "tf32"),
+        (["model=toyy", "benchmark=./data.py:data", "benchmark.pool=0"], 2, "benchmark.pool=0"),
+    ],
+)
+def test_what_a_user_s_files_do_wrong_is_one_line(folder, words, code, part):
+    (folder / "leaky.py").write_text(LEAKY)
+    (folder / "list.yaml").write_text("- a\n- b\n")
+    done = bench(folder, *words)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert part in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (folder / "results").exists()
 
 
 def test_a_plan_computes_and_writes_nothing(folder):

@@ -14,12 +14,13 @@ import torch
 import xarray as xr
 
 from alignment.models import load_model
-from alignment.record import RecordSettings, record
+from alignment.record import DEFAULT_BLOCK, RecordSettings, record
 from alignment.seeds import generator
 from alignment.stimuli import StimulusSet
 
 LAYERS = ("maxpool", "layer1", "layer2", "layer3", "layer4")
-STIMULI, BATCH, EDGE, REPEATS = 64, 32, 224, 5
+# a block of stimuli as `bench run` records it
+STIMULI, BATCH, EDGE, REPEATS = DEFAULT_BLOCK, 32, 224, 4
 SMALL_EDGE = 64
 MAX_OVERHEAD, MAX_GROWTH = 1.15, 1.10
 

@@ -1,6 +1,6 @@
 """The Natural Scenes Dataset as a data set: one region, own images to fit on, shared images to judge on."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from alignment import ceiling, fingerprint
 from alignment.errors import DataError, unknown
 from alignment.stimuli import StimulusSet
 from benchmarks.datasets.base import DataSettings, Split
-from benchmarks.datasets.nsd.betas import READERS
 from benchmarks.datasets.nsd.check import Finding, check_nsd
-from benchmarks.datasets.nsd.design import Design, read_design, trials_from_design
-from benchmarks.datasets.nsd.layout import SPACE, SUFFIXES, Tree, subject_name
-from benchmarks.datasets.nsd.options import AUTO, SPLIT_SUMMARIES, SPLITS, Options, parse_options
+from benchmarks.datasets.nsd.design import Design, read_design
+from benchmarks.datasets.nsd.layout import SPACE, Tree, subject_name
+from benchmarks.datasets.nsd.options import SPLIT_SUMMARIES, SPLITS, Options, marks, parse_options
+from benchmarks.datasets.nsd.planning import plan_reading
 from benchmarks.datasets.nsd.responses import Averaged, Reading, load, neuroid_coords, presentations
-from benchmarks.datasets.nsd.rois import read_region
 from benchmarks.datasets.nsd.stimuli import check_brick, stimulus_ids, stimulus_set
+from benchmarks.datasets.splits import check_splits
 
 CITATION = "Allen, St-Yves, Wu et al. 2022, Nature Neuroscience 25:116-126, doi:10.1038/s41593-021-00962-x"
 DEFAULT_ROI = "nsdgeneral"
@@ -57,8 +57,7 @@ class NSD:
     def __init__(self, settings: DataSettings, *, roi: str = DEFAULT_ROI, prefix: str = "nsd") -> None:
         self.roi = roi
         self.options: Options = parse_options(settings.options, data_set=prefix)
-        stated = ",".join(f"{key}={value}" for key, value in self.options.stated.items())
-        self.name = f"{prefix}.{roi}" + (f"[{stated}]" if stated else "")
+        self.name = f"{prefix}.{roi}"
         self.tree = Tree.at(root_folder(settings))
         self._cache = settings.cache / "nsd"
         self._design = read_design(self.tree.design, self.tree.layout)
@@ -66,6 +65,7 @@ class NSD:
         self._test = SPLITS[self.options.split](self._design, self.tree.layout)
         self._readings = self._plan()
         self.subjects = tuple(self._readings)
+        self.marks: tuple[str, ...] = marks(self._effective())
         self._last: tuple[str, Averaged] | None = None
 
     def _plan(self) -> dict[str, Reading]:
@@ -78,7 +78,12 @@ class NSD:
                 f"{self.tree.root / 'nsddata_betas/ppdata'}: {absent or 'every subject'} lacks "
                 f"{SPACE}/{self.options.beta}; download it"
             )
-        readings = {subject_name(subject): plan_reading(self, subject) for subject in subjects}
+        readings = {
+            subject_name(subject): plan_reading(
+                self.tree, subject, roi=self.roi, options=self.options, design=self._design, test=self._test
+            )
+            for subject in subjects
+        }
         self.without_roi = tuple(name for name, reading in readings.items() if not len(reading.region.voxels))
         kept = {name: reading for name, reading in readings.items() if name not in self.without_roi}
         if not kept or (asked and self.without_roi):
@@ -87,6 +92,15 @@ class NSD:
                 "other subjects"
             )
         return kept
+
+    def _effective(self) -> Options:
+        """The options, without a selection of subjects or sessions that is what would be read anyway."""
+        options = self.options
+        if options.subjects == self.tree.subjects(options.beta):
+            options = replace(options, subjects=None)
+        if all(reading.sessions == reading.present for reading in self._readings.values()):
+            options = replace(options, sessions=None)
+        return options
 
     @property
     def design(self) -> Design:
@@ -164,7 +178,9 @@ class NSD:
                 f"{self.tree.root}: {subject} saw {train.size} own and {test.size} test images in the sessions chosen; "
                 "choose more sessions"
             )
-        return (Split(self.options.split, tuple(stimulus_ids(train)), tuple(stimulus_ids(test))),)
+        split = Split(self.options.split, tuple(stimulus_ids(train)), tuple(stimulus_ids(test)))
+        seen = stimulus_ids(trials["nsd_id"].to_numpy())
+        return check_splits([split], ids=tuple(seen), name=f"{self.name}, subject {subject}")
 
     def ceiling(self, subject: str) -> xr.Dataset:
         """Largest r that a model can reach with the mean responses to the test stimuli.
@@ -175,7 +191,8 @@ class NSD:
 
         Returns
         -------
-        Dataset with `ceiling` ("neuroid",), r, and `p_value` () of the test stimuli's reliability being 0
+        Dataset with `ceiling` ("neuroid",), r, `p_value` () of the test stimuli's reliability being 0, and what a
+        resample of stimuli needs: `ncsnr` ("neuroid",) and `repetitions` ("stimulus",)
         """
         loaded, trials = self._load(subject), self._reading(subject).trials
         is_test = trials["nsd_id"].isin(self._test).to_numpy()
@@ -188,8 +205,16 @@ class NSD:
             repetitions = np.unique(nsd_id[measured], return_counts=True)[1]
             chosen = which.ravel() == at
             values[chosen] = ceiling.noise_ceiling_from_ncsnr(loaded.ncsnr[chosen], repetitions)
-        coords = self.responses(subject)["neuroid"].coords
-        return xr.Dataset({"ceiling": ("neuroid", values), "p_value": loaded.p_value}, coords=coords)
+        (split,) = self.splits(subject)
+        judged = self.responses(subject).sel(stimulus=list(split.test))
+        return xr.Dataset(
+            {
+                "ceiling": ("neuroid", values),
+                "p_value": loaded.p_value,
+                "repetitions": ("stimulus", judged["repetitions"].values),
+            },
+            coords={**judged["neuroid"].coords, "stimulus": judged["stimulus"]},
+        )
 
     def check(self) -> list[Finding]:
         """What `bench data check` prints of the whole copy, subjects that were not chosen included."""
@@ -200,6 +225,7 @@ class NSD:
         return {
             "name": self.name,
             "version": self.version,
+            "marks": list(self.marks),
             "subjects": list(self.subjects),
             "without_roi": list(self.without_roi),
             "neuroids": {name: len(reading.region.voxels) for name, reading in self._readings.items()},
@@ -246,53 +272,3 @@ def root_folder(settings: DataSettings, *, name: str = "nsd") -> Path:
     if settings.root is None:
         raise DataError(f"{name}: no folder given; write data.{name}=<folder> or data.root=<folder with {name}/>")
     return settings.root / name
-
-
-def plan_reading(data: NSD, subject: int) -> Reading:
-    """Choose sessions and format of one subject and check the files' headers against the region and the design."""
-    tree, options = data.tree, data.options
-    region = read_region(tree, subject, data.roi)
-    source = options.source if options.source != AUTO else _fuller_source(tree, subject, options.beta)
-    completed = range(1, tree.layout.sessions[subject - 1] + 1)
-    present = [session for session in tree.sessions(subject, options.beta, source=source) if session in completed]
-    sessions = options.sessions or tuple(present)
-    absent = [session for session in sessions if session not in present]
-    if absent or not sessions:
-        path = tree.betas(subject, options.beta, session=(absent or [1])[0], source=source)
-        raise DataError(f"{path}: no such file among {len(completed)} completed sessions; download it or choose others")
-    missing = () if options.sessions else tuple(session for session in completed if session not in present)
-    reading = Reading(
-        tree=tree,
-        subject=subject,
-        beta=options.beta,
-        source=source,
-        sessions=sessions,
-        missing=missing,
-        region=region,
-        trials=trials_from_design(data.design, tree.layout, subject=subject, sessions=sessions),
-        test=data.test,
-        nc_min=options.nc_min,
-    )
-    _check_shapes(reading)
-    return reading
-
-
-def _fuller_source(tree: Tree, subject: int, beta: str) -> str:
-    counts: Mapping[str, int] = {source: len(tree.sessions(subject, beta, source=source)) for source in SUFFIXES}
-    return max(counts, key=lambda source: counts[source])
-
-
-def _check_shapes(reading: Reading) -> None:
-    expected = (*reading.region.dims, reading.tree.layout.trials_per_session)
-    for path in reading.paths:
-        shape = READERS[reading.source].shape(path)
-        if shape[3] != expected[3]:
-            raise DataError(f"{path}: {shape[3]} trials, expected {expected[3]}; download it again")
-        if shape[:3] != expected[:3]:
-            raise DataError(
-                f"{path}: volume is {shape[:3]}, but the regions of {subject_name(reading.subject)} are "
-                f"{expected[:3]}; both must come from the same subject and space"
-            )
-    path = reading.tree.ncsnr(reading.subject, reading.beta)
-    if not path.exists():
-        raise DataError(f"{path}: no such file; it is needed for the noise ceiling, download it")

@@ -1,7 +1,7 @@
 """What a user may ask of the data set, typed and checked."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -41,7 +41,6 @@ class Options:
     nc_min : keep voxels whose noise ceiling of three repetitions, estimated from training stimuli only, is above this
         many percent of variance; None keeps all
     split : a key of SPLITS
-    stated : the choices that enter a number and differ from the default, for the id
     """
 
     subjects: tuple[int, ...] | None = None
@@ -50,7 +49,6 @@ class Options:
     sessions: tuple[int, ...] | None = None
     nc_min: float | None = None
     split: str = "shared"
-    stated: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_options(texts: Mapping[str, str], *, data_set: str) -> Options:
@@ -71,26 +69,54 @@ def parse_options(texts: Mapping[str, str], *, data_set: str) -> Options:
     >>> parse_options({"subjects": "2,1", "sessions": "1-3"}, data_set="nsd").sessions
     (1, 2, 3)
     """
-    readers: Mapping[str, Callable[[str], object]] = {
-        "subjects": lambda text: _numbers(text, option="subjects", most=N_SUBJECTS),
-        "beta": _beta,
-        "source": lambda text: _choice(text, option="source", known=(*SUFFIXES, AUTO)),
-        "sessions": lambda text: _numbers(text, option="sessions", most=99),
-        "nc_min": _percent,
-        "split": lambda text: _choice(text, option="split", known=tuple(SPLITS)),
-    }
-    check_options(texts, accepted=tuple(readers), name=data_set)
-    typed: dict[str, object] = {}
-    for name, text in texts.items():
-        typed[name] = readers[name](text.strip())
+    check_options(texts, accepted=[option.name for option in fields(Options)], name=data_set)
+    chosen, given = Options(), {name: text.strip() for name, text in texts.items()}
+    if "subjects" in given:
+        chosen = replace(chosen, subjects=_numbers(given["subjects"], option="subjects", most=N_SUBJECTS))
+    if "beta" in given:
+        chosen = replace(chosen, beta=_beta(given["beta"]))
+    if "source" in given:
+        chosen = replace(chosen, source=_choice(given["source"], option="source", known=(*SUFFIXES, AUTO)))
+    if "sessions" in given:
+        chosen = replace(chosen, sessions=_numbers(given["sessions"], option="sessions", most=99))
+    if "nc_min" in given:
+        chosen = replace(chosen, nc_min=_percent(given["nc_min"]))
+    if "split" in given:
+        chosen = replace(chosen, split=_choice(given["split"], option="split", known=tuple(SPLITS)))
+    return chosen
+
+
+def marks(options: Options) -> tuple[str, ...]:
+    """The choices that change a number and are not the default, in one spelling, in alphabetic order.
+
+    Both formats of betas hold the same integers, so the source is not among them.
+
+    Examples
+    --------
+    >>> marks(parse_options({"sessions": "3,1,2", "beta": "b3", "nc_min": "10.0"}, data_set="nsd"))
+    ('nc_min=10', 'sessions=1-3')
+    """
     defaults = Options()
-    stated = {
-        name: texts[name].strip().replace(",", "+")
-        for name, value in sorted(typed.items())
-        # both formats hold the same integers, so the source cannot change a number
-        if name != "source" and value != getattr(defaults, name)
+    short = {folder: beta for beta, folder in BETAS.items()}
+    texts = {
+        "beta": short[options.beta],
+        "nc_min": "" if options.nc_min is None else f"{options.nc_min:g}",
+        "sessions": _ranges(options.sessions or ()),
+        "split": options.split,
+        "subjects": _ranges(options.subjects or ()),
     }
-    return Options(**typed, stated=stated)  # type: ignore[arg-type]
+    return tuple(f"{name}={text}" for name, text in texts.items() if getattr(options, name) != getattr(defaults, name))
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """(1, 3, 4, 5) -> `1+3-5`; a comma would part the marks of an id."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return "+".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def _numbers(text: str, *, option: str, most: int) -> tuple[int, ...]:

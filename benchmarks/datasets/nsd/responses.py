@@ -1,7 +1,5 @@
 """Responses of one subject's region: read, standardised per session, averaged over repetitions, and kept on disk."""
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -18,6 +16,7 @@ from benchmarks.datasets.nsd.betas import READERS, read_volume, z_score
 from benchmarks.datasets.nsd.layout import Tree, subject_name
 from benchmarks.datasets.nsd.rois import Region
 from benchmarks.datasets.nsd.stimuli import stimulus_ids
+from benchmarks.datasets.partials import partial_file
 
 VERSION = 1
 NEUROIDS_AT_ONCE = 512
@@ -31,6 +30,7 @@ class Reading:
     ----------
     tree, subject, beta, source : which files
     sessions : those that are read, ascending
+    present : completed sessions whose betas are on disk
     missing : completed sessions whose betas are not on disk (empty where sessions were chosen by number)
     region : the voxels
     trials : one row per trial in the order read: session, trial, nsd_id, shared
@@ -43,6 +43,7 @@ class Reading:
     beta: str
     source: str
     sessions: tuple[int, ...]
+    present: tuple[int, ...]
     missing: tuple[int, ...]
     region: Region
     trials: pd.DataFrame
@@ -271,7 +272,7 @@ def load(reading: Reading, *, cache: Path) -> Averaged:
 
 def _key(reading: Reading) -> str:
     files = [*reading.paths, reading.tree.ncsnr(reading.subject, reading.beta)]
-    stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
+    stamps = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
     region, trials = reading.region, reading.trials
     return fingerprint.of_parts(
         fingerprint.of_settings(
@@ -285,11 +286,7 @@ def _key(reading: Reading) -> str:
 
 
 def _write(path: Path, made: Averaged) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".making-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    with partial_file(path) as making:
+        with making.open("wb") as file:
             np.savez(file, **{part.name: getattr(made, part.name) for part in fields(made)})
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        making.replace(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alignment.errors import DataError, unknown
+from alignment.errors import DataError, RequestError, near_misses, unknown
 from benchmarks.datasets.nsd.betas import read_volume
 from benchmarks.datasets.nsd.layout import N_SUBJECTS, Tree, subject_name
 
@@ -39,7 +39,12 @@ UNIONS: Mapping[str, tuple[str, ...]] = {
 }
 UNIONS_FAMILY = "prf-visualrois"
 HEMISPHERES = {"lh": "left", "rh": "right"}
+# listed where a name is unlike any other, as far as a copy has them
+COMMON = ("V1", "V2", "V3", "V4", "ventral", "lateral", "nsdgeneral", "floc-faces", "floc-places", "floc-bodies")
 CTAB_LINE = re.compile(r"^\s*(\d+)\s+(\S+)")
+
+
+Families = Mapping[str, Mapping[int, str]]
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,13 @@ def families(tree: Tree, subject: int) -> dict[str, dict[int, str]]:
 
 def region_names(tree: Tree, subject: int) -> tuple[str, ...]:
     """Every name that `find` accepts for this subject, without the `family.label` forms."""
+    return names_of(families(tree, subject))
+
+
+def names_of(known: Families) -> tuple[str, ...]:
+    """Every name of a family, a label or a union."""
     names: dict[str, None] = {}
-    for family, labels in families(tree, subject).items():
+    for family, labels in known.items():
         names |= dict.fromkeys([family, *(_unions(labels) if family == UNIONS_FAMILY else ()), *labels.values()])
     return tuple(names)
 
@@ -96,7 +106,7 @@ def _unions(labels: Mapping[int, str]) -> list[str]:
     return [name for name, parts in UNIONS.items() if set(parts) & set(labels.values())]
 
 
-def find(tree: Tree, subject: int, roi: str) -> tuple[str, dict[int, str]]:
+def find(tree: Tree, subject: int, roi: str) -> tuple[str, Mapping[int, str]]:
     """The family and the labels that a name means; all labels of a family by its own name.
 
     Raises
@@ -104,7 +114,18 @@ def find(tree: Tree, subject: int, roi: str) -> tuple[str, dict[int, str]]:
     RequestError
         No family or label of that name on disk, with near misses.
     """
-    known = families(tree, subject)
+    place = f"{subject_name(subject)} in {tree.volumes(subject) / 'roi'}"
+    return choose(families(tree, subject), roi, place=place)
+
+
+def choose(known: Families, roi: str, *, place: str) -> tuple[str, Mapping[int, str]]:
+    """The family and the labels that a name means, the first family that knows it.
+
+    Raises
+    ------
+    RequestError
+        No family or label of that name, with near misses, or else some of the names there are.
+    """
     if roi in known:
         return roi, known[roi]
     family, dot, label = roi.partition(".")
@@ -116,8 +137,12 @@ def find(tree: Tree, subject: int, roi: str) -> tuple[str, dict[int, str]]:
         chosen = {value: text for value, text in labels.items() if text == wanted}
         if chosen:
             return name, chosen
-    raise unknown(
-        f"roi of {subject_name(subject)} in {tree.volumes(subject) / 'roi'}", roi, region_names(tree, subject)
+    names = names_of(known)
+    if near_misses(roi, names) or len(names) <= len(COMMON):
+        raise unknown(f"roi of {place}", roi, names)
+    common = [name for name in COMMON if name in names] or names[: len(COMMON)]
+    raise RequestError(
+        f"unknown roi of {place} {roi!r}; known: {', '.join(common)} and {len(names) - len(common)} more"
     )
 
 

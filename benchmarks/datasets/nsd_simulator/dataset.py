@@ -1,19 +1,19 @@
 """The simulated brain as a data set: made on demand, once, and read by the loader of the real one."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from alignment import fingerprint
-from alignment.errors import DataError, unknown
+from alignment.errors import DataError, RequestError, unknown
 from benchmarks.datasets.base import DataSettings
 from benchmarks.datasets.nsd import NSD
 from benchmarks.datasets.nsd.dataset import DEFAULT_ROI
 from benchmarks.datasets.nsd.layout import LAYOUT_FILE
+from benchmarks.datasets.nsd.options import parse_options
+from benchmarks.datasets.nsd.rois import choose
+from benchmarks.datasets.nsd_simulator import brain
 from benchmarks.datasets.nsd_simulator.settings import LARGE_NAME, PRESETS, SMOKE_NAME, VERSION, SimulatedNSD
-from benchmarks.datasets.nsd_simulator.writer import simulate_nsd
-
-PRESET_SEEDS: Mapping[str, int] = dict.fromkeys(PRESETS, 0)
+from benchmarks.datasets.nsd_simulator.writer import BETA, simulate_nsd
 
 
 def simulated_tree(cache: Path, *, settings: SimulatedNSD, seed: int = 0) -> Path:
@@ -44,6 +44,11 @@ def nsd_simulated(settings: DataSettings, *, roi: str = DEFAULT_ROI, preset: str
     roi : as for `NSD`
     preset : a key of PRESETS: "nsd-smoke" (seconds) or "nsd-simulated"
 
+    Raises
+    ------
+    RequestError
+        An unknown preset, region or option, or subjects or sessions that are not simulated; nothing was made then.
+
     Examples
     --------
     >>> nsd_simulated(DataSettings(), roi="V1", preset="nsd-smoke").subjects  # doctest: +SKIP
@@ -51,8 +56,27 @@ def nsd_simulated(settings: DataSettings, *, roi: str = DEFAULT_ROI, preset: str
     """
     if preset not in PRESETS:
         raise unknown("simulation", preset, PRESETS)
-    folder = settings.folder or simulated_tree(settings.cache, settings=PRESETS[preset], seed=PRESET_SEEDS[preset])
+    folder = settings.folder
+    if folder is None:
+        _check_asked(settings, roi=roi, preset=preset)
+        folder = simulated_tree(settings.cache, settings=PRESETS[preset])
     return NSD(replace(settings, folder=folder), roi=roi, prefix=preset)
+
+
+def _check_asked(settings: DataSettings, *, roi: str, preset: str) -> None:
+    """Refuse what the simulation will not hold, before it is made."""
+    simulated = PRESETS[preset]
+    choose(brain.FAMILIES, roi, place=preset)
+    options = parse_options(settings.options, data_set=preset)
+    if options.beta != BETA:
+        raise RequestError(f"{preset} holds {BETA} alone, not {options.beta}; leave data.beta out")
+    absent = set(options.subjects or ()) - set(range(1, len(simulated.sessions) + 1))
+    if absent:
+        raise RequestError(f"{preset} has subjects 1 to {len(simulated.sessions)}, not {min(absent)}")
+    subjects = options.subjects or range(1, len(simulated.sessions) + 1)
+    most = min(simulated.sessions[subject - 1] for subject in subjects)
+    if max(options.sessions or (0,)) > most:
+        raise RequestError(f"{preset} has sessions 1 to {most} of these subjects, not {max(options.sessions or ())}")
 
 
 def build(settings: DataSettings, selection: str | None = None) -> NSD:

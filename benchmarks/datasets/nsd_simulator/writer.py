@@ -1,7 +1,5 @@
 """Write a simulated brain in the official tree of the Natural Scenes Dataset, with the truth beside it."""
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +18,7 @@ from benchmarks.datasets.nsd_simulator.design import make_design, write_behaviou
 from benchmarks.datasets.nsd_simulator.images import picture
 from benchmarks.datasets.nsd_simulator.settings import N_IMAGES, SimulatedNSD
 from benchmarks.datasets.nsd_simulator.truth import features
+from benchmarks.datasets.partials import partial_folder
 
 BETA = BETAS["b3"]
 VOXEL_MM, STIMULUS_SECONDS = 1.8, 4 / 3
@@ -79,16 +78,12 @@ def simulate_nsd(folder: Path, *, settings: SimulatedNSD | None = None, seed: in
     settings = settings or SimulatedNSD()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: exists and is not empty; name a new folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
-        truths = _write_tree(making / "tree", settings, seed=seed)
+    with partial_folder(folder) as making:
+        truths: dict[str, Any] = {**_write_tree(making / "tree", settings, seed=seed)}
         with (making / "truth.npz").open("wb") as file:
-            np.savez_compressed(file, **truths)  # type: ignore[arg-type]
+            np.savez_compressed(file, **truths)
         (making / "truth.npz").replace(truth_path(folder))
         (making / "tree").replace(folder)
-    finally:
-        shutil.rmtree(making)
     return folder
 
 

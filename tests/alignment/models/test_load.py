@@ -1,13 +1,14 @@
+import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from alignment.errors import DataError, RequestError
-from alignment.models import check_model, describe_model, load_model, model, model_names, untrained
+from alignment.models import check_model, has_weights, load_model, model, model_names, untrained
 from alignment.models.catalogue import MODELS
 from alignment.models.torchvision import published_file
 
@@ -125,29 +126,17 @@ def test_check_finds_all_faults_without_weights(tmp_path, mine):
     assert list(tmp_path.glob("*.pt")) == []
 
 
-def test_timm_is_named_when_it_is_not_installed(tmp_path, monkeypatch):
-    from alignment.models import timm
-
-    monkeypatch.setattr(timm.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(RequestError, match=r"pip install brain-alignment-bench\[timm\]"):
-        load_model("timm/vit_tiny_patch16_224", cache=tmp_path)
-    assert len(check_model("timm/vit_tiny_patch16_224", cache=tmp_path)) == 1
-
-
-def test_description_needs_no_weights(tmp_path):
-    description = describe_model("resnet18", cache=tmp_path)
-    assert description.parameters == 11_689_512
-    assert description.shapes["layer1.0"] == (64, 56, 56) and description.classes == 1000
-    assert describe_model("toy", cache=tmp_path).shapes["pool"] == (64, 1, 1)
-    assert not any(Path(tmp_path).iterdir())
-
-
 def test_untrained_permutes_every_weight_tensor(mine, tmp_path):
     trained = load_model(f"{mine}:build", cache=tmp_path)
     before = trained.fingerprint
     twin, other = untrained(trained, seed=0), untrained(trained, seed=1)
     assert twin.name == "mine:build[untrained]" and twin.fingerprint == untrained(trained, seed=0).fingerprint
     assert len({before, twin.fingerprint, other.fingerprint}) == 3 and trained.fingerprint == before
+    assert other.name == "mine:build[untrained,seed=1]"
+    drawn = load_model(f"{mine}:build", weights="none", cache=tmp_path)
+    assert untrained(drawn, seed=0).name == "mine:build[weights=none,untrained]"
+    assert has_weights(trained) and has_weights(twin)
+    assert not has_weights(load_model("pixels", cache=tmp_path))
     for old, new in zip(trained.module.parameters(), twin.module.parameters(), strict=True):
         assert not torch.equal(old, new)
         assert torch.equal(old.flatten().sort().values, new.flatten().sort().values)
@@ -169,3 +158,31 @@ def test_a_module_may_say_its_image_size_and_classes(tmp_path):
     model = load_model(f"{tmp_path}/net.py:build", cache=tmp_path)
     assert model.image_size == (20, 24)
     assert model.logits(torch.rand(2, 3, 20, 24)).shape == (2, 1, 2)
+
+
+def test_a_network_is_the_same_however_its_file_is_named(mine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    found = {
+        load_model(name, cache=tmp_path).fingerprint
+        for name in (f"{mine}:build", "./mine.py:build", "mine.py:build", "./sub/../mine.py:build")
+    }
+    assert len(found) == 1
+
+
+def test_ids_name_a_seed_that_counts(mine, tmp_path):
+    (tmp_path / "drawn.py").write_text(
+        "import torch\nfrom torch import nn\ndef build(seed):\n    torch.manual_seed(seed)\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())\n"
+    )
+    zero, one = (load_model(f"{tmp_path}/drawn.py:build", seed=seed, cache=tmp_path) for seed in (0, 1))
+    assert (zero.name, one.name) == ("drawn:build", "drawn:build[seed=1]") and zero.fingerprint != one.fingerprint
+    assert load_model(f"{mine}:build", seed=1, cache=tmp_path).name == "mine:build"
+    assert load_model("toy", weights="none", seed=2, cache=tmp_path).name == "toy[weights=none,seed=2]"
+    assert load_model("pixels", seed=1, cache=tmp_path).name == "pixels"
+
+
+def test_names_of_published_files_end_with_digits_of_their_checksum():
+    for name in torchvision.models.list_models(module=torchvision.models):
+        path, _ = published_file(name)
+        assert re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{10}", path.stem.rpartition("-")[2]), path

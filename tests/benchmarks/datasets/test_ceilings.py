@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from alignment.errors import DataError
-from benchmarks.datasets.ceilings import from_ncsnr, from_trials
+from benchmarks.datasets.ceilings import from_ncsnr, from_trials, resampled
 
 SNR = np.array([0.0, 0.3, 0.6, 1.0, 2.0])
 
@@ -56,3 +56,36 @@ def test_ncsnr_is_the_closed_form() -> None:
     noise = (1 + 1 / 2 + 1 / 2 + 1 / 4) / 4
     np.testing.assert_allclose(result["ceiling"], np.sqrt(SNR**2 / (SNR**2 + noise)))
     assert np.isnan(result["p_value"])
+
+
+def test_resamples_of_all_stimuli_once_give_the_ceiling_itself() -> None:
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(40, 6))
+    trials = xr.DataArray(
+        signal[..., None] + rng.normal(size=(40, 6, 4)),
+        dims=("stimulus", "neuroid", "repetition"),
+        coords={"stimulus": [f"s{i}" for i in range(40)], "neuroid": np.arange(6)},
+    )
+    ceiling = from_trials(trials, seed=3, name="mine")
+    assert ceiling is not None
+    ids = [f"s{i}" for i in range(40)][::-1]
+    once = np.ones((2, 40), dtype=int)
+    np.testing.assert_allclose(resampled(ceiling, ids, once), np.median(ceiling["ceiling"]), rtol=1e-6)
+    without = once.copy()
+    without[0, ids.index("s7")] = 0
+    rest = from_trials(trials.isel(stimulus=[i for i in range(40) if i != 7]), seed=3, name="mine")
+    assert rest is not None
+    assert resampled(ceiling, ids, without)[0] == pytest.approx(float(np.median(rest["ceiling"])), abs=0.02)
+
+
+def test_a_ceiling_from_ncsnr_moves_with_the_repetitions_of_the_resampled_stimuli() -> None:
+    ceiling = xr.Dataset(
+        {
+            "ceiling": ("neuroid", [np.sqrt(1 / (1 + (1 + 1 / 3) / 2))]),
+            "ncsnr": ("neuroid", [1.0]),
+            "repetitions": ("stimulus", [1, 3]),
+        },
+        coords={"stimulus": ["a", "b"]},
+    )
+    got = resampled(ceiling, ["b", "a"], np.array([[2, 0], [0, 2], [1, 1]]))
+    np.testing.assert_allclose(got, [np.sqrt(1 / (1 + 1 / 3)), np.sqrt(1 / 2), np.sqrt(1 / (1 + 2 / 3))])

@@ -119,8 +119,6 @@ def test_broken_neurons_are_dropped_and_named_also_in_the_ceiling(tmp_path: Path
     trials[4, 7] = np.nan
     base = tmp_path / "data_V4_responses"
     np.save(base / f"responses_raw/responses_{SESSION}.npy", trials)
-    with np.errstate(all="ignore"):
-        np.save(base / f"responses_repeat_averaged/responses_{SESSION}.npy", trials[..., :3].mean(2))
     count = np.isfinite(trials).sum(2)
     mean = np.where(count, np.nansum(trials, axis=2) / np.maximum(count, 1), np.nan)
     np.save(base / f"responses_repeat_averaged/responses_{SESSION}.npy", mean)
@@ -205,6 +203,8 @@ def test_too_many_images(tmp_path: Path) -> None:
 def test_bad_requests(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="unknown session of cowley2023 '201026'; did you mean"):
         Cowley2023(DataSettings(root=tmp_path), session="201026")
+    with pytest.raises(RequestError, match=r"unknown session of cowley2023 '999'; sessions are dates from 190923"):
+        Cowley2023(DataSettings(root=tmp_path), session="999")
     with pytest.raises(RequestError, match=r"cowley2023\.210621 takes no data\.subjects"):
         Cowley2023(DataSettings(root=tmp_path, options={"subjects": "1"}), session=SESSION)
     with pytest.raises(DataError, match="no such folder"):
@@ -212,6 +212,8 @@ def test_bad_requests(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="needs a session"):
         cowley2023.build(DataSettings(root=tmp_path), None)
     write_session(tmp_path)
+    with pytest.raises(RequestError, match=r"unknown session of cowley2023 '999'; at hand: 210621$"):
+        Cowley2023(DataSettings(folder=tmp_path), session="999")
     with pytest.raises(RequestError, match=r"unknown subject of cowley2023\.210621 'PE'; known: RA"):
         cowley2023.build(DataSettings(folder=tmp_path), SESSION).responses("PE")
 
@@ -281,6 +283,15 @@ def test_an_interrupted_fetch_still_looks_for_the_single_trials(tmp_path: Path, 
     first = Cowley2023(DataSettings(root=tmp_path / "data"), session=SESSION)
     _ = first.stimuli
     assert Cowley2023(DataSettings(root=tmp_path / "data"), session=SESSION).ceiling("RA") is not None
+
+
+def test_fetch_also_gets_the_single_trials_of_averages_put_there_by_hand(tmp_path: Path, upstream: Path) -> None:
+    write_session(upstream)
+    write_session(tmp_path / "mine", raw=False)
+    session = dataset(tmp_path / "mine")
+    assert session._raw_path is None
+    assert [path.parent.name for path in session.fetch()] == ["images", "responses_raw", "responses_repeat_averaged"]
+    assert session.ceiling("RA") is not None
 
 
 def test_no_network_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: Callable[[], None]) -> None:

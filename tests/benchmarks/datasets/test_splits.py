@@ -9,7 +9,7 @@ import pytest
 
 from alignment.errors import DataError
 from benchmarks.datasets.base import Split
-from benchmarks.datasets.splits import by_label, digest, judged_stimuli, k_folds, restrict
+from benchmarks.datasets.splits import by_label, check_splits, digest, judged_stimuli, k_folds, restrict
 
 IDS = [f"image{number:04d}" for number in range(1, 104)]
 
@@ -75,3 +75,39 @@ def test_digest_covers_names_and_members() -> None:
         Split("test", train=("a", "c"), test=("b",)),
     ]
     assert len({digest([each]) for each in [split, *others]}) == 4
+
+
+TRAIN, TEST = tuple("abcd"), tuple("efg")
+GOOD = Split("one", train=TRAIN, test=TEST)
+
+
+def test_sound_splits_pass_unchanged() -> None:
+    two = (GOOD, Split("two", train=(*TRAIN, *TEST), test=tuple("hij")))
+    assert check_splits(two, ids="abcdefghij", name="mine") == two
+    folds = k_folds(IDS, n=5, name="mine")
+    assert check_splits(folds, ids=IDS, name="mine") == folds
+
+
+@pytest.mark.parametrize(
+    ("splits", "fault"),
+    [
+        ([], "mine: no splits"),
+        ([Split("one", train=TRAIN, test=TRAIN)], r"split 'one' has 'a' in train and test \(4 such\)"),
+        ([Split("one", train=TRAIN, test=(*TEST, "d"))], r"'d' in train and test \(1 such\)"),
+        (
+            [GOOD, Split("two", train=TRAIN, test=tuple("ghi"))],
+            "'g' is judged on in splits 'one' and 'two'",
+        ),
+        ([GOOD, Split("one", train=TRAIN, test=tuple("hij"))], "two splits are called 'one'"),
+        ([Split("one", train=TRAIN, test=(*TEST, "z"))], r"'z' in test, to which there are no responses \(1 such\)"),
+        ([Split("one", train=(*TRAIN, "y"), test=TEST)], "'y' in train, to which there are no responses"),
+        ([Split("one", train=(*TRAIN, "a"), test=TEST)], "'a' more than once in train"),
+        ([Split("one", train=TRAIN, test=(*TEST, "e"))], "'e' more than once in test"),
+        ([Split("one", train=tuple("ab"), test=TEST)], "has 2 train and 3 test stimuli"),
+        ([Split("one", train=TRAIN, test=tuple("ef"))], "has 4 train and 2 test stimuli"),
+    ],
+)
+def test_splits_that_would_inflate_or_lose_a_score(splits: list[Split], fault: str) -> None:
+    with pytest.raises(DataError, match=fault) as raised:
+        check_splits(splits, ids="abcdefghij", name="mine")
+    assert "\n" not in str(raised.value)

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -158,6 +159,16 @@ def test_second_load_reads_the_cache_and_a_changed_file_does_not(load: Load, bro
     assert changed.fingerprint != again.fingerprint
 
 
+def test_a_relative_path_has_the_cache_entry_of_the_absolute_one(
+    load: Load, broken: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load("V1", folder=broken.root, subjects="1")
+    expected = data.responses("subj01")
+    monkeypatch.chdir(broken.root.parent)
+    xr.testing.assert_identical(load("V1", folder=Path(broken.root.name), subjects="1").responses("subj01"), expected)
+    assert len(list(data._cache.glob("*.npz"))) == 1
+
+
 def test_a_cache_cut_short_is_made_again(load: Load) -> None:
     data = load("V1", subjects="1")
     responses = data.responses("subj01")
@@ -170,7 +181,8 @@ def test_chosen_sessions_and_missing_ones(load: Load, broken: Tree) -> None:
     few = load("V1", subjects="1", sessions="2-4")
     assert few.responses("subj01")["repetitions"].values.max() <= 3
     assert int(few.responses("subj01")["repetitions"].sum()) == 3 * 210
-    assert few.name == "nsd.V1[sessions=2-4,subjects=1]"
+    assert few.name == "nsd.V1"
+    assert few.marks == ("sessions=2-4", "subjects=1")
     for source in ("hdf5", "nii"):
         broken.betas(1, BETA, session=3, source=source).unlink()
     partial = load("V1", folder=broken.root, subjects="1")
@@ -178,6 +190,25 @@ def test_chosen_sessions_and_missing_ones(load: Load, broken: Tree) -> None:
     assert partial.describe()["sessions"] == {"subj01": [1, 2, 4, 5, 6]}
     with pytest.raises(DataError, match=r"betas_session03\.hdf5: no such file"):
         load("V1", folder=broken.root, subjects="1", sessions="1-3")
+
+
+@pytest.mark.parametrize(
+    ("options", "marks"),
+    [
+        ({}, ()),
+        ({"beta": "b3", "source": "nii", "split": "shared", "subjects": "2,1"}, ()),
+        ({"subjects": "1", "sessions": "1-6"}, ("subjects=1",)),
+        ({"sessions": "5,1-3"}, ("sessions=1-3+5",)),
+        ({"nc_min": "10.0", "split": "test515"}, ("nc_min=10", "split=test515")),
+    ],
+)
+def test_only_choices_that_change_a_number_mark_the_data_set(
+    load: Load, options: dict[str, str], marks: tuple[str, ...]
+) -> None:
+    data = load("V1", **options)
+    assert data.name == "nsd.V1"
+    assert data.marks == marks
+    assert data.describe()["marks"] == list(marks)
 
 
 def test_nc_min_keeps_voxels_by_their_training_stimuli_alone(tree: Tree, load: Load) -> None:

@@ -75,6 +75,11 @@ def test_unknown_region_names_near_misses(tree: Tree) -> None:
         read_region(tree, 1, "floc-faces.V1")
 
 
+def test_unknown_region_unlike_any_other_names_some(tree: Tree) -> None:
+    with pytest.raises(RequestError, match=r"'xyzzy'; known: V1, V2, V3, V4, ventral, .* and \d+ more$"):
+        read_region(tree, 1, "xyzzy")
+
+
 def test_all_regions_are_listed(tree: Tree) -> None:
     names = rois(tree.root)
     assert {"V1", "V4", "hV4", "ventral", "floc-faces", "FFA-1", "nsdgeneral", "IPS0", "FFC"} <= set(names)

@@ -220,6 +220,25 @@ def test_simulation_on_demand_is_made_once(tmp_path: Path) -> None:
     assert simulated_tree(tmp_path, settings=replace(TINY, ncsnr=(0.1, 0.2))) != folder
 
 
+@pytest.mark.parametrize(
+    ("roi", "options", "message"),
+    [
+        ("nope", {}, r"unknown roi of nsd-smoke 'nope'; known: V1, V2"),
+        ("FFA1", {}, "did you mean FFA-1"),
+        ("V1", {"subject": "1"}, r"takes no data\.subject; did you mean subjects"),
+        ("V1", {"subjects": "3"}, "nsd-smoke has subjects 1 to 2, not 3"),
+        ("V1", {"sessions": "6"}, "sessions 1 to 5 of these subjects, not 6"),
+        ("V1", {"beta": "b2"}, "nsd-smoke holds betas_fithrf_GLMdenoise_RR alone"),
+    ],
+)
+def test_what_is_not_simulated_is_refused_before_anything_is_made(
+    tmp_path: Path, roi: str, options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        build_smoke(DataSettings(cache=tmp_path, options=options), roi)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_existing_tree_is_used_where_one_is_named(root: Path, tmp_path: Path) -> None:
     data = build_smoke(DataSettings(folder=root, cache=tmp_path), "V4")
     assert data.name == "nsd-smoke.V4"
