@@ -6,6 +6,7 @@ from alignment.errors import DataError, RequestError
 from alignment.models import describe_model
 from benchmarks import report
 from benchmarks.catalogue import build_benchmark, build_dataset, cache_folder, check_files, short_name
+from benchmarks.datasets.base import Fetches
 from benchmarks.plan import check, planned
 from benchmarks.results import Leaderboard, leaderboard, load_records, save_leaderboard
 from benchmarks.run import run
@@ -91,13 +92,13 @@ def simulate_command(settings: Settings) -> None:
 
 
 def fetch_command(settings: Settings) -> None:
-    """`bench data fetch`: everything the named benchmarks read, downloaded where it is missing and can be."""
+    """`bench data fetch`: everything the named benchmarks read, downloaded where it is missing."""
     for name in _named_benchmarks(settings):
         dataset = build_dataset(name, settings)
-        for subject in dataset.subjects:
-            dataset.responses(subject)
-        dataset.stimuli.image(dataset.stimuli.ids[0])
-        report.console().print(f"{name}: at hand")
+        paths = dataset.fetch() if isinstance(dataset, Fetches) else ()
+        for path in paths:
+            report.console().print(str(path), soft_wrap=True)
+        report.console().print(f"{name}: {'at hand' if paths else 'nothing to download'}")
 
 
 def check_command(settings: Settings) -> None:
@@ -156,7 +157,11 @@ def _print_board(name: str, board: Leaderboard, settings: Settings, *, output: C
 
 def _show_model(name: str, settings: Settings, *, output: Console) -> None:
     described = describe_model(
-        name, cache=cache_folder(settings), layers=settings.model.layers or None, data_root=settings.data.root
+        name,
+        cache=cache_folder(settings),
+        weights=settings.model.weights,
+        layers=settings.model.layers or None,
+        data_root=settings.data.root,
     )
     rows = [
         ("parameters", f"{described.parameters:,}"),

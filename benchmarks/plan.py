@@ -1,6 +1,6 @@
 """Before anything is computed: is the request sound, and what of it is still to do?"""
 
-import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +10,7 @@ from typing import TypeVar
 from alignment import fingerprint
 from alignment.errors import AlignmentError, DataError, RequestError
 from alignment.models import check_model, has_weights, load_model, untrained
-from alignment.models.base import Model
+from alignment.models.base import Model, with_settings
 from alignment.registry import foreign_code
 from benchmarks.catalogue import DATASETS, build_benchmark, cache_folder, check_benchmark
 from benchmarks.contracts import Benchmark, Part, Session
@@ -201,7 +201,7 @@ def plan_one(entrant: Entrant, model: Model, *, benchmark: Benchmark, request: R
     """What of one score is there."""
     benchmark = benchmark.shuffled() if entrant.shuffled else benchmark
     of_benchmark, of_model = benchmark.fingerprint(request.digests), session.recordings.fingerprint(model)
-    model_name = f"{model.name}[responses=shuffled]" if entrant.shuffled else model.name
+    model_name = with_settings(model.name, "responses=shuffled") if entrant.shuffled else model.name
     of_fits = benchmark.fit_fingerprint(request.digests)
     keys = {part: fingerprint.of_parts("part", of_fits, of_model, *part) for part in benchmark.parts(model)}
     key = fingerprint.of_parts("record", of_benchmark, of_model, model_name, benchmark.id, *keys.values())
@@ -249,5 +249,8 @@ def _check_places(settings: Settings) -> None:
     place = settings.results.absolute()
     while not place.exists():
         place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        raise RequestError(f"results={settings.results}: {place} is no folder that can be written to")
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise RequestError(f"results={settings.results}: nothing can be written in {place} ({reason})") from None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import xarray as xr
 
@@ -99,4 +99,13 @@ class DataSet(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What `bench show` prints: subjects, counts, source, citation, licence."""
+        ...
+
+
+@runtime_checkable
+class Fetches(Protocol):
+    """A data set whose files can be downloaded."""
+
+    def fetch(self) -> tuple[Path, ...]:
+        """Check the files at hand and download the missing ones; where they lie."""
         ...
