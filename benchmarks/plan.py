@@ -252,5 +252,5 @@ def _check_places(settings: Settings) -> None:
     try:
         tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
-        reason = error.strerror or error
+        reason = error.strerror or str(error)
         raise RequestError(f"results={settings.results}: nothing can be written in {place} ({reason})") from None

@@ -185,7 +185,7 @@ class NeuralPredictivity:
             "layer": "chosen inside the training stimuli of each split",
             "intervals": f"95 %, {self.ridge.n_bootstrap} resamples of stimuli, fits and neuroids fixed",
             "invariances": "rotation, shift and uniform scale of the activations",
-            "source": "Schrimpf et al. 2018, bioRxiv 407007 (question); Hoerl & Kennard 1970 (ridge)",
+            "method": "Schrimpf et al. 2018, bioRxiv 407007 (question); Hoerl & Kennard 1970 (ridge)",
             "known failure": "a wide layer fits well whatever it computes: compare with the untrained row",
             **self.dataset.describe(),
         }
