@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 BENCH = Path(sys.executable).parent / "bench"
+# tests that run in the background ignore interrupts, and would pass that on
+HEED = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+HEEDING = [sys.executable, "-c", HEED]
 NET = """
 import torch
 from torch import nn
@@ -139,9 +141,7 @@ def test_an_interrupt_says_how_to_go_on(folder):
     words = ["model=./net.py:slow", "nulls=none", "batch_size=16", *SMALL]
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         command = [str(BENCH), "run", *words, f"results=results{code}"]
-        # a test run in the background ignores interrupts, and would pass that on
-        heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-        process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+        process = subprocess.Popen([*HEEDING, *command], cwd=folder, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 120
         while not list((folder / f"results{code}" / "store").rglob("*.nc")):
             assert time.monotonic() < deadline

@@ -1,6 +1,5 @@
 """What recording costs beside the forward pass it rides on, in time and in memory."""
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from alignment.models import load_model
 from alignment.record import DEFAULT_BLOCK, RecordSettings, record
 from alignment.seeds import generator
 from alignment.stimuli import StimulusSet
+from benchmarks.provenance import peak_memory
 
 LAYERS = ("maxpool", "layer1", "layer2", "layer3", "layer4")
 # a block of stimuli as `bench run` records it
@@ -104,7 +104,7 @@ def _record_in_this_process(count: int) -> None:
     settings = RecordSettings(batch_size=BATCH, pool=4)
     with tempfile.TemporaryDirectory() as folder:
         _record(model, _stimuli(count, SMALL_EDGE), settings=settings, folder=Path(folder))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_memory() / 1e6)
 
 
 if __name__ == "__main__":
