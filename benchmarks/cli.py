@@ -7,7 +7,7 @@ Exit codes: 0 all scores exist, 1 some unit failed, 2 the request is wrong, 3 da
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -111,7 +111,8 @@ def check(words: Words) -> None:
 
 def main() -> NoReturn:
     """Run the command; every fault a user can cause is one line and an exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    _heed(signal.SIGINT, INTERRUPTED)
+    _heed(signal.SIGTERM, TERMINATED)
     # waiting threads that spin make a decomposition a hundred times slower where others share the processors
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -125,16 +126,36 @@ def main() -> NoReturn:
     except OSError as error:
         code = DATA
         _say(f"{error.filename or 'a file'}: {error.strerror or error}; check the place and the room there")
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    if code == INTERRUPTED:
-        _say("interrupted; the same command resumes")
+    except _Stopped as stopped:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        code = stopped.code
+        _say("stopped; the same command resumes")
     sys.exit(code)
 
 
-def _terminate(*_: object) -> NoReturn:
-    _say("terminated; the same command resumes")
-    sys.exit(TERMINATED)
+class _Stopped(BaseException):
+    """A signal asked the command to end; not an Exception, so that nothing on the way takes it for a failure."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+def _heed(number: signal.Signals, code: int) -> None:
+    """End the command on a signal, unless whoever started it had the signal ignored."""
+
+    def stop(*_: object) -> NoReturn:
+        # what is raised inside a destructor or a weak reference's callback is lost there: ask again until it is heard
+        signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+        raise _Stopped(code)
+
+    def unheard(lost: Any) -> None:
+        if not isinstance(lost.exc_value, _Stopped):
+            sys.__unraisablehook__(lost)
+
+    if signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, stop)
+        sys.unraisablehook = unheard
 
 
 def _message(error: typer.TyperException) -> str:
