@@ -26,15 +26,12 @@ def run_command(settings: Settings) -> int:
         output.print(f"failed: {failure}", style="red", soft_wrap=True)
     for name, board in outcome.boards.items():
         _print_board(name, board, settings, output=output)
-    output.print(
-        f"{outcome.computed} scores computed, {outcome.cached} were there, {len(outcome.failures)} failed",
-        highlight=False,
-    )
+    output.print(f"{outcome.computed} scores computed, {outcome.cached} were there, {len(outcome.failures)} failed")
     return SOME_UNIT_FAILED if outcome.failures else 0
 
 
 def plan_command(settings: Settings) -> None:
-    """`bench plan`: nothing is computed and nothing written."""
+    """`bench plan`: no score is computed; data that are simulated and networks that train themselves are made, once."""
     request = check(settings)
     rows = []
     for units in planned(request):

@@ -51,9 +51,11 @@ class Request:
 
     Attributes
     ----------
-    title : of the leaderboards: the suite, or each benchmark
+    settings : as they were asked for
+    suite : whose leaderboard it is; None where each benchmark has its own
     entrants : the user's models, then the null rows
-    benchmarks : in the order of the report
+    benchmarks : in the order of the report, their data read
+    store, digests : where results are kept, and the hashes of the stimuli
     """
 
     settings: Settings
