@@ -4,8 +4,10 @@ A file is written under a temporary name in its folder, checked, then renamed: a
 half file under the final name. A file that is already there is checked and returned without any network.
 """
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -119,6 +121,7 @@ def _recorded(record: Path) -> str | None:
 
 def _download(url: str, target: Path, *, sha256: str | None, record: Path | None = None) -> Path:
     """Transfer to a temporary name, check, record, rename; the temporary file is removed on every way out."""
+    made = [folder for folder in target.parents if not folder.exists()]
     temporary = _temporary(target)
     try:
         _transfer(url, temporary, target)
@@ -131,7 +134,15 @@ def _download(url: str, target: Path, *, sha256: str | None, record: Path | None
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+        _remove_empty(made)
     return target
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Folders, innermost first, as far as nothing lies in them."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _transfer(url: str, temporary: Path, target: Path) -> None:

@@ -47,7 +47,7 @@ def sparse_projection(units: int, components: int, *, seed: int) -> Tensor:
 
 
 # blocks of stimuli follow one another with the same few layers; the matrix is a pure function of its arguments
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=32)
 def _cached(units: int, components: int, seed: int, device: str) -> Tensor:
     return sparse_projection(units, components, seed=seed).to(device)
 
@@ -58,4 +58,6 @@ def project(activations: Tensor, components: int, *, seed: int) -> Tensor:
     if units <= components:
         return activations
     matrix = _cached(units, components, seed, str(activations.device))
-    return (matrix @ activations.float().T).T
+    # sparse products exist in float32 only, whatever precision the pass has
+    with torch.autocast(activations.device.type, enabled=False):
+        return (matrix @ activations.float().T).T

@@ -145,7 +145,7 @@ def record_block(
     Raises
     ------
     RequestError
-        An unknown layer or time_bin, or images of several sizes for a model that takes any.
+        An unknown layer or time_bin, or images of several sizes that give a layer more units for some than for others.
     """
     bins = {layer: tuple(time_bins if time_bins is not None else _all_bins(model, layer)) for layer in layers}
     reduction = _Reduction(settings)
@@ -153,18 +153,31 @@ def record_block(
     batches = [ids[start : start + settings.batch_size] for start in range(0, len(ids), settings.batch_size)]
     start = 0
     with _computing(model, settings) as memory_format, torch.no_grad():
-        for batch, pixels in _prefetched(model, stimuli, batches):
-            images = pixels.to(settings.device, memory_format=memory_format)
-            noise = [seeds.derive(settings.seed, "noise", name) for name in batch] if model.stochastic else None
-            for layer, values in reduction.recorded(model, images, layers, time_bins=time_bins, seeds=noise).items():
-                if layer not in filled:
-                    filled[layer] = torch.empty((len(ids), *values.shape[1:]), dtype=torch.float32)
-                filled[layer][start : start + len(batch)] = values
+        for batch, groups in _prefetched(model, stimuli, batches):
+            for places, pixels in groups:
+                rows = slice(start, start + len(batch)) if len(groups) == 1 else [start + place for place in places]
+                images = pixels.to(settings.device, memory_format=memory_format)
+                drawn = [seeds.derive(settings.seed, "noise", batch[place]) for place in places]
+                noise = drawn if model.stochastic else None
+                recorded = reduction.recorded(model, images, layers, time_bins=time_bins, seeds=noise)
+                for layer, values in recorded.items():
+                    if layer not in filled:
+                        filled[layer] = torch.empty((len(ids), *values.shape[1:]), dtype=torch.float32)
+                    _same_units(model, layer, values, filled[layer])
+                    filled[layer][rows] = values.cpu()
             start += len(batch)
     return {
         layer: _named(layer, filled[layer].numpy(), ids=ids, bins=bins[layer], coords=reduction.coords[layer])
         for layer in layers
     }
+
+
+def _same_units(model: Model, layer: str, values: Tensor, filled: Tensor) -> None:
+    if values.shape[1:] != filled.shape[1:]:
+        raise RequestError(
+            f"{model.name}: images differ in size, and layer {layer!r} then has {tuple(values.shape[1:])} or "
+            f"{tuple(filled.shape[1:])} units; give the images one size"
+        )
 
 
 class _Reduction:
@@ -233,11 +246,11 @@ def _all_bins(model: Model, layer: str) -> tuple[float, ...]:
 
 def _prefetched(
     model: Model, stimuli: StimulusSet, batches: Sequence[Sequence[str]]
-) -> Iterator[tuple[Sequence[str], Tensor]]:
-    """Each batch with its pixels; the next is read, on one thread of its own, while this one is used."""
+) -> Iterator[tuple[Sequence[str], list[tuple[list[int], Tensor]]]]:
+    """Each batch with its pixels by size; the next is read, on one thread of its own, while this one is used."""
 
-    def read(batch: Sequence[str]) -> Tensor:
-        return stimuli.pixels(batch, size=model.image_size, visual_degrees=model.visual_degrees)
+    def read(batch: Sequence[str]) -> list[tuple[list[int], Tensor]]:
+        return stimuli.pixels_by_size(batch, size=model.image_size, visual_degrees=model.visual_degrees)
 
     with ThreadPoolExecutor(max_workers=1) as reader:
         coming = reader.submit(read, batches[0]) if batches else None

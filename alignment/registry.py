@@ -3,6 +3,8 @@
 All four come through one door, and none of the listing functions imports what it lists.
 """
 
+import errno
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -15,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
-from alignment.errors import AlignmentError, RequestError, unknown
+from alignment.errors import AlignmentError, DataError, RequestError, unknown
 
 ENTRY_POINT_GROUP = "brain_alignment_bench"
 Builder = TypeVar("Builder", bound=Callable[..., Any])
@@ -138,7 +140,9 @@ def load_from_file(reference: str, *, kind: str = "function") -> Any:
     """Import a user's file under a module name of its own and return the function named.
 
     The module name contains the hash of path and content: the same file is imported once, an edited one afresh, and
-    no file can shadow an installed package. Its folder can be imported from while it is being imported.
+    no file can shadow an installed package. Its folder can be imported from while it is imported and while the function
+    runs; what is imported from there belongs to this file alone, so that files in other folders can have modules of the
+    same names beside them.
 
     Parameters
     ----------
@@ -156,32 +160,92 @@ def load_from_file(reference: str, *, kind: str = "function") -> Any:
     except OSError as error:
         raise RequestError(f"{kind} {reference!r}: cannot read {path} ({error.strerror}); check the path") from None
     module = _import(path, content)
-    if not callable(getattr(module, function, None)):
+    found = getattr(module, function, None)
+    if not callable(found):
         own = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise RequestError(f"{path}: {unknown('function', function, own)}")
-    return getattr(module, function)
+
+    @functools.wraps(found)
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        with _neighbours(path.parent, module.__name__):
+            return found(*arguments, **keywords)
+
+    return call
+
+
+def files_behind(reference: str) -> tuple[Path, ...]:
+    """The file that `./file.py:function` names, and those in its folder that it has imported so far."""
+    path, _ = split_reference(reference)
+    beside = _BESIDE.get(_module_name(path, path.read_bytes()), {})
+    return (path, *sorted({file for module in beside.values() if (file := _file_of(module)) is not None}))
+
+
+# name of a user's module -> the modules it imported from its own folder, by name
+_BESIDE: dict[str, dict[str, ModuleType]] = {}
+# and the content of their files when they were imported
+_READ: dict[str, dict[Path, str]] = {}
+
+
+def _module_name(path: Path, content: bytes) -> str:
+    return "alignment_file_" + hashlib.sha256(str(path).encode() + b"\0" + content).hexdigest()[:16]
 
 
 def _import(path: Path, content: bytes) -> ModuleType:
-    digest = hashlib.sha256(str(path).encode() + b"\0" + content).hexdigest()[:16]
-    name = f"alignment_file_{digest}"
-    if name in sys.modules:
+    name = _module_name(path, content)
+    if name in sys.modules and all(_digest(file) == known for file, known in _READ[name].items()):
         return sys.modules[name]
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
-    folder = str(path.parent)
-    sys.path.append(folder)
+    _BESIDE[name] = {}
     try:
         # the bytes that were hashed are the bytes that run: no stale bytecode, none written
-        with foreign_code(str(path)):
+        with _neighbours(path.parent, name), foreign_code(str(path)):
             exec(compile(content, str(path), "exec"), module.__dict__)
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[name], _BESIDE[name]
         raise
-    finally:
-        sys.path.remove(folder)
     return module
+
+
+@contextmanager
+def _neighbours(folder: Path, name: str) -> Iterator[None]:
+    """Modules in `folder` can be imported by the user's module `name`, and are kept for it alone."""
+    own = _BESIDE[name]
+    sys.path.append(str(folder))
+    hidden = {each: sys.modules[each] for each in own if each in sys.modules}
+    sys.modules.update(own)
+    before = set(sys.modules)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        new = {each: sys.modules[each] for each in set(sys.modules) - before}
+        tops = {each for each in new if _lies_in(folder, new[each], each)}
+        own |= {each: module for each, module in new.items() if each.partition(".")[0] in tops}
+        for each in own:
+            sys.modules.pop(each, None)
+        sys.modules.update(hidden)
+        files = [_file_of(module) for module in own.values()]
+        _READ[name] = {file: _digest(file) for file in files if file is not None}
+
+
+def _lies_in(folder: Path, module: ModuleType, name: str) -> bool:
+    """Whether a module is a file or a package directly in this folder."""
+    file = _file_of(module)
+    places = [file] if file is not None else [Path(place) / "__init__.py" for place in getattr(module, "__path__", ())]
+    return any(place in (folder / f"{name}.py", folder / name / "__init__.py") for place in places)
+
+
+def _file_of(module: ModuleType) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return None if file is None else Path(file)
+
+
+def _digest(file: Path) -> str:
+    """Of a file's content; of one that is gone, nothing that any content has."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 @contextmanager
@@ -191,6 +255,11 @@ def foreign_code(where: str) -> Iterator[None]:
         yield
     except AlignmentError:
         raise
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        kind = DataError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else RequestError
+        file = f" ({error.filename})" if error.filename else ""
+        raise kind(f"{where}: {type(error).__name__}: {reason}{file}") from error
     # this is the border to code we did not write, which can raise anything
     except Exception as error:
         reason = " ".join(str(error).split())

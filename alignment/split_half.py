@@ -116,8 +116,7 @@ def split_half_p_value(trials: Sequence[Floats], *, seed: int, n_permutations: i
         usable = ((~np.isnan(checked)).sum(2) >= 2).all(1)
         if usable.sum() < 3:
             raise DataError(f"trials of subject {subject}: fewer than 3 stimuli with 2 repetitions for every neuroid")
-        a, b, _, _ = next(_halvings(checked[usable], n_splits=1, seed=seed))
-        a, b = _unit(a), _unit(b)
+        a, b = (_unit(half) for half in _one_halving(checked[usable], seed=seed))
         observed += float(np.median(np.einsum("sn,sn->n", a, b)))
         order = generator(seed, "permutations", subject)
         for index in range(n_permutations):
@@ -178,6 +177,14 @@ def _halvings(trials: Floats, *, n_splits: int, seed: int) -> Iterator[tuple[Flo
         sizes = halves.sum(1)
         means = np.matmul(filled, halves / sizes[:, None])
         yield means[..., 0], means[..., 1], sizes[:, 0], sizes[:, 1]
+
+
+def _one_halving(trials: Floats, *, seed: int) -> tuple[Floats, Floats]:
+    """Half means (stimulus, neuroid), where trials may be missing in other places for each neuroid."""
+    first, second = np.empty(trials.shape[:2]), np.empty(trials.shape[:2])
+    for neuroids in _alike(trials):
+        first[:, neuroids], second[:, neuroids], _, _ = next(_halvings(trials[:, neuroids], n_splits=1, seed=seed))
+    return first, second
 
 
 def _alike(trials: Floats) -> list[npt.NDArray[np.intp]]:

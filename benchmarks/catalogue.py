@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignment.errors import RequestError, unknown
-from alignment.registry import Builder, Registry, is_file_reference, split_reference
+from alignment.registry import Builder, Registry, foreign_code, is_file_reference, split_reference
 
 if TYPE_CHECKING:
     from benchmarks.contracts import Benchmark
@@ -30,6 +30,7 @@ class Entry:
     builder : "module:function" taking (settings, selection)
     summary : one line
     selections : what can follow the dot; empty where nothing does
+    refuses : for what is made here: "module:function" taking (settings, selection), which refuses what cannot be made
     preferred : benchmark settings that differ from the common defaults on this data set
     checker : "module:function" from (settings) to findings, where files can be checked more closely than by loading
     """
@@ -37,6 +38,7 @@ class Entry:
     builder: str
     summary: str
     selections: tuple[str, ...] = ()
+    refuses: str = ""
     preferred: Mapping[str, Any] = field(default_factory=dict)
     checker: str = ""
 
@@ -55,11 +57,13 @@ ENTRIES: dict[str, Entry] = {
         "benchmarks.datasets.nsd_simulator:build",
         "a simulated brain in the NSD layout, with known truth",
         ("V1", "V2", "V4", "ventral", "floc-words"),
+        refuses="benchmarks.datasets.nsd_simulator.dataset:check",
     ),
     "nsd-smoke": Entry(
         "benchmarks.datasets.nsd_simulator:build_smoke",
         "a small simulated brain in the NSD layout, made in seconds",
         ("V1", "V4", "ventral", "floc-words"),
+        refuses="benchmarks.datasets.nsd_simulator.dataset:check_smoke",
     ),
     "cowley2023": Entry(
         "benchmarks.datasets.cowley2023:build",
@@ -118,6 +122,8 @@ def check_benchmark(name: str, settings: "Settings") -> None:
     if entry is not None and entry.selections and not selection:
         choices = ", ".join(f"{dataset_name}.{each}" for each in entry.selections[:4])
         raise RequestError(f"{dataset_name} needs a selection: {choices}, ...")
+    if entry is not None and entry.refuses:
+        _function(entry.refuses)(_place(dataset_name, settings), selection)
 
 
 def build_benchmark(name: str, settings: "Settings") -> "Benchmark":
@@ -138,6 +144,12 @@ def build_benchmark(name: str, settings: "Settings") -> "Benchmark":
     return neural_predictivity(name, build_dataset(name, settings), settings=settings, preferred=preferred)
 
 
+def is_made(name: str) -> bool:
+    """Whether the data of a benchmark are made here when they are asked for."""
+    entry = ENTRIES.get(name.partition(".")[0])
+    return entry is not None and bool(entry.refuses)
+
+
 def short_name(name: str) -> str:
     """What tables call a benchmark: a user's `./mine.py:build` is `mine.build`, `./mine.py:mine` is `mine`."""
     if not is_file_reference(name):
@@ -149,11 +161,13 @@ def short_name(name: str) -> str:
 def build_dataset(name: str, settings: "Settings") -> "DataSet":
     """The data set behind a name such as `cowley2023.201025`."""
     if is_file_reference(name):
-        return DATASETS.from_file(name)(_place(name, settings), None)
+        with foreign_code(name):
+            return DATASETS.from_file(name)(_place(name, settings), None)
     dataset_name, _, selection = name.partition(".")
     if dataset_name not in DATASETS:
         raise unknown("data set", dataset_name, DATASETS.names())
-    return DATASETS.get(dataset_name)(_place(dataset_name, settings), selection or None)
+    with foreign_code(name):
+        return DATASETS.get(dataset_name)(_place(dataset_name, settings), selection or None)
 
 
 def check_files(name: str, settings: "Settings") -> "list[Finding]":
@@ -162,8 +176,12 @@ def check_files(name: str, settings: "Settings") -> "list[Finding]":
     entry = ENTRIES.get(dataset_name)
     if entry is None or not entry.checker:
         return []
-    module, _, function = entry.checker.partition(":")
-    return getattr(importlib.import_module(module), function)(_place(dataset_name, settings))
+    return _function(entry.checker)(_place(dataset_name, settings))
+
+
+def _function(reference: str) -> Callable[..., Any]:
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _place(dataset_name: str, settings: "Settings") -> "DataSettings":
@@ -189,7 +207,8 @@ def _own(name: str, settings: "Settings") -> "Benchmark":
     builder = BENCHMARKS.find(name)
     short = short_name(name)
     takes_settings = bool(inspect.signature(builder).parameters)
-    made = builder(_place(short, settings), None) if takes_settings else builder()
+    with foreign_code(name):
+        made = builder(_place(short, settings), None) if takes_settings else builder()
     wanted = "responses" if takes_settings else "measure"
     if not callable(getattr(made, wanted, None)):
         raise RequestError(f"{name}: the function returned {type(made).__name__}, which has no `{wanted}`")

@@ -31,9 +31,12 @@ app.add_typer(data_app, name="data")
 
 
 def _settings(words: list[str]) -> "Settings":
-    from benchmarks.settings import parse
+    from benchmarks.catalogue import DATASETS
+    from benchmarks.settings import check_data_names, parse
 
-    return parse(words)
+    settings = parse(words)
+    check_data_names(settings.data, DATASETS.names())
+    return settings
 
 
 Words = Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", show_default=False)]

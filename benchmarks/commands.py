@@ -4,6 +4,7 @@ from rich.console import Console
 
 from alignment.errors import DataError, RequestError
 from alignment.models import describe_model
+from alignment.registry import foreign_code
 from benchmarks import report
 from benchmarks.catalogue import build_benchmark, build_dataset, cache_folder, check_files, short_name
 from benchmarks.datasets.base import Fetches
@@ -68,7 +69,8 @@ def show_command(settings: Settings) -> None:
         rows += [("models", ", ".join(suite.models) or "yours"), ("null rows", ", ".join(suite.nulls))]
         output.print(report.pairs_table(f"suite {suite.name}", ("", ""), rows))
     for name in settings.benchmark.name:
-        described = build_benchmark(name, settings).describe()
+        with foreign_code(name):
+            described = build_benchmark(name, settings).describe()
         output.print(report.pairs_table(f"benchmark {name}", ("", ""), list(described.items())))
     for name in settings.model.name:
         _show_model(name, settings, output=output)
@@ -91,8 +93,9 @@ def simulate_command(settings: Settings) -> None:
 def fetch_command(settings: Settings) -> None:
     """`bench data fetch`: everything the named benchmarks read, downloaded where it is missing."""
     for name in _named_benchmarks(settings):
-        dataset = build_dataset(name, settings)
-        paths = dataset.fetch() if isinstance(dataset, Fetches) else ()
+        with foreign_code(name):
+            dataset = build_dataset(name, settings)
+            paths = dataset.fetch() if isinstance(dataset, Fetches) else ()
         for path in paths:
             report.console().print(str(path), soft_wrap=True)
         report.console().print(f"{name}: {'at hand' if paths else 'nothing to download'}")
@@ -116,7 +119,8 @@ def check_command(settings: Settings) -> None:
         if faults:
             first = next(finding for finding in findings if not finding.ok)
             raise DataError(f"{name}: {faults} of {len(findings)} checks failed, first {first.what}: {first.found}")
-        _print_loaded(name, settings, output=output)
+        with foreign_code(name):
+            _print_loaded(name, settings, output=output)
 
 
 def _print_loaded(name: str, settings: Settings, *, output: Console) -> None:
@@ -140,7 +144,7 @@ def _named_benchmarks(settings: Settings) -> tuple[str, ...]:
 def _board_names(settings: Settings) -> dict[str, tuple[str, ...]]:
     if settings.suite:
         suite = load_suite(settings.suite)
-        return {suite.name: suite.benchmarks}
+        return {suite.name: tuple(map(short_name, suite.benchmarks))}
     return {name: (name,) for name in map(short_name, _named_benchmarks(settings))}
 
 

@@ -104,6 +104,10 @@ class Benchmark(Protocol):
         """Size of what the pending parts add to the store."""
         ...
 
+    def memory(self) -> int:
+        """Bytes of memory that measuring a part needs at once, roughly; the model's own aside."""
+        ...
+
     def parts(self, model: Model) -> Sequence[Part]:
         """The grain of work for this model."""
         ...
@@ -118,6 +122,10 @@ class Benchmark(Protocol):
 
     def shuffled(self) -> "Benchmark":
         """The same measurement with responses permuted over stimuli: the row that must score 0."""
+        ...
+
+    def resolved(self) -> Mapping[str, Any]:
+        """Every setting that enters the number, with its value, defaults included."""
         ...
 
     def describe(self) -> Mapping[str, Any]:

@@ -12,12 +12,13 @@ from alignment.errors import AlignmentError, DataError, RequestError
 from alignment.models import check_model, has_weights, load_model, untrained
 from alignment.models.base import Model, with_settings
 from alignment.registry import foreign_code
-from benchmarks.catalogue import DATASETS, build_benchmark, cache_folder, check_benchmark
+from benchmarks.catalogue import build_benchmark, cache_folder, check_benchmark, is_made
 from benchmarks.contracts import Benchmark, Part, Session
 from benchmarks.fingerprint import PixelDigests
+from benchmarks.provenance import available_memory
 from benchmarks.recordings import Recordings
 from benchmarks.results import record_path
-from benchmarks.settings import Settings, check_data_names
+from benchmarks.settings import Settings
 from benchmarks.store import Store
 from benchmarks.suites import Suite, check_nulls, load_suite
 
@@ -102,8 +103,8 @@ class Planned:
 def check(settings: Settings) -> Request:
     """Check a request in three stages, each reporting all its faults: names and options; models; data.
 
-    Names need no file and no weight; then every model is loaded once, so that weights that do not fit are found; then
-    every data set is read. A score is written only after all three.
+    Names need no file and no weight; then every data set that lies in files is read; then every model is loaded once,
+    so that weights that do not fit are found, and what is made here is made. A score is written only after all three.
 
     Raises
     ------
@@ -115,21 +116,23 @@ def check(settings: Settings) -> Request:
     names = settings.benchmark.name or (suite.benchmarks if suite else ())
     entered = faults.of(lambda: entrants(settings, suite)) or ()
     own = tuple(dict.fromkeys(_base(each) for each in entered))
-    faults.of(lambda: check_data_names(settings.data, DATASETS.names()))
     faults.of(lambda: _check_places(settings))
     for name in names:
         faults.of(partial(check_benchmark, name, settings))
     for each in own:
         faults.found += check_model(each.name, weights=each.weights, layers=each.layers or None, **_places(settings))
     faults.stop()
+    digests = PixelDigests(Store(settings.results / "store"))
+    sound = {name: faults.of(partial(_sound, name, settings, digests)) for name in names if not is_made(name)}
+    faults.stop()
     loaded = {each: faults.of(partial(build, each, settings)) for each in own}
     faults.stop()
     weighty = {each for each, model in loaded.items() if model is not None and has_weights(model)}
     entered = tuple(each for each in entered if not each.untrained or _base(each) in weighty)
-    digests = PixelDigests(Store(settings.results / "store"))
-    benchmarks = [faults.of(partial(_sound, name, settings, digests)) for name in names]
+    sound |= {name: faults.of(partial(_sound, name, settings, digests)) for name in names if is_made(name)}
     faults.stop()
-    return Request(settings, suite, entered, tuple(each for each in benchmarks if each), digests.store, digests)
+    benchmarks = tuple(benchmark for name in names if (benchmark := sound[name]))
+    return Request(settings, suite, entered, benchmarks, digests.store, digests)
 
 
 class Faults:
@@ -228,6 +231,12 @@ def _sound(name: str, settings: Settings, digests: PixelDigests) -> Benchmark:
         benchmark = build_benchmark(name, settings)
         benchmark.check()
         benchmark.fingerprint(digests)
+    needed, there = benchmark.memory(), available_memory()
+    if needed > there:
+        raise DataError(
+            f"{name}: about {needed / 1e9:.0f} GB of memory are needed, {there / 1e9:.0f} GB are free; "
+            "choose fewer stimuli or neuroids, or a larger machine"
+        )
     return benchmark
 
 

@@ -38,8 +38,11 @@ ROW = (
     "null",
     "record",
 )
+COUNTS = ("n_stimuli", "n_neuroids", "n_subjects")
 SURFACE_ROW = ("model", "benchmark", "layer", "time_bin", "raw", "raw_low", "raw_high")
 SHORT = 8
+
+FIELDS = frozenset({"schema", "key", "model", "benchmark", "layer", "score", "surface"})
 
 Record = dict[str, Any]
 
@@ -80,10 +83,11 @@ def _load(path: Path) -> Record:
         record = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"record {path} is not JSON ({error}); restore or delete it") from None
-    if record.get("schema") != SCHEMA:
-        raise DataError(
-            f"record {path} has schema {record.get('schema')}, this version reads {SCHEMA}; update or move it"
-        )
+    if isinstance(record, dict) and record.get("schema", SCHEMA) != SCHEMA:
+        raise DataError(f"record {path} has schema {record['schema']}, this version reads {SCHEMA}; update or move it")
+    if not isinstance(record, dict) or not record.keys() >= FIELDS:
+        fields = ", ".join(sorted(FIELDS))
+        raise DataError(f"record {path} is no record: it lacks some of {fields}; restore or delete it")
     return record
 
 
@@ -100,6 +104,7 @@ def leaderboard(records: Iterable[Record], benchmarks: Sequence[str]) -> Leaderb
     rows += _incomplete(named, benchmarks)
     order = {name: position for position, name in enumerate(benchmarks)}
     frame = pd.DataFrame(rows, columns=[*ROW, "_name", "_measure"])
+    frame = frame.astype(dict.fromkeys(COUNTS, "Int64"))
     frame["_place"] = frame["_name"].map(order)
     frame = frame.sort_values(["_place", "benchmark", "raw", "model"], ascending=[True, True, False, True])
     surface = [
@@ -117,7 +122,10 @@ def leaderboard(records: Iterable[Record], benchmarks: Sequence[str]) -> Leaderb
 
 
 def _means(frame: pd.DataFrame, n_benchmarks: int) -> pd.DataFrame:
-    """A model has a mean where it has every benchmark by one measure, and a normalised one where all have a ceiling."""
+    """A model has a mean where it has every benchmark once by one measure; a normalised one where all have a ceiling.
+
+    Where the data behind a benchmark changed, a model scored before and after has two rows there, and no mean.
+    """
     rows = [
         {
             "model": model,
@@ -158,16 +166,24 @@ def _pair(record: Record) -> tuple[str, str]:
 
 
 def _tell_apart(records: Sequence[Record]) -> list[tuple[str, str, Record]]:
-    groups: dict[tuple[str, str], list[Record]] = {}
+    """(name of the model, id of the benchmark, record); one name for one content in all rows of the table."""
+    models: dict[str, set[str]] = {}
+    benchmarks: dict[str, set[str]] = {}
     for record in records:
-        groups.setdefault(_pair(record), []).append(record)
-    named = []
-    for (model, benchmark), group in groups.items():
-        several = {kind: len({record[kind]["fingerprint"] for record in group}) > 1 for kind in ("model", "benchmark")}
-        for record in group:
-            mark = {kind: f"@{record[kind]['fingerprint'][:SHORT]}" if several[kind] else "" for kind in several}
-            named.append((model + mark["model"], benchmark + mark["benchmark"], record))
-    return named
+        models.setdefault(record["model"]["name"], set()).add(record["model"]["fingerprint"])
+        benchmarks.setdefault(record["benchmark"]["id"], set()).add(record["benchmark"]["fingerprint"])
+
+    def marked(name: str, digest: str, contents: set[str]) -> str:
+        return f"{name}@{digest[:SHORT]}" if len(contents) > 1 else name
+
+    return [
+        (
+            marked(name := record["model"]["name"], record["model"]["fingerprint"], models[name]),
+            marked(code := record["benchmark"]["id"], record["benchmark"]["fingerprint"], benchmarks[code]),
+            record,
+        )
+        for record in records
+    ]
 
 
 def _row(model: str, benchmark: str, record: Record) -> dict[str, Any]:

@@ -123,12 +123,21 @@ def _complete(unit: Planned, request: Request, *, session: Session, notify: Noti
     _check_room(unit, request)
     for stimuli in unit.benchmark.stimuli():
         request.digests.keep(stimuli)
+    failures = []
     for number, part in enumerate(unit.pending):
         notify(f"measure {unit.model_name} on {unit.benchmark.name}", number, len(unit.pending))
-        with foreign_code(f"part {part}"):
-            measured = unit.benchmark.measure(unit.model, part, session)
+        try:
+            with foreign_code(f"part {part}"):
+                measured = unit.benchmark.measure(unit.model, part, session)
+        except AlignmentError as fault:
+            # what the other parts give is kept, so that a later command need not compute it again
+            failures.append(f"{part}: {fault}".replace(f"{part}: part {part}: ", f"{part}: "))
+            continue
         request.store.put_dataset(unit.part_keys[part], measured)
     notify(f"measure {unit.model_name} on {unit.benchmark.name}", len(unit.pending), len(unit.pending))
+    if failures:
+        more = f" ({len(failures)} of {len(unit.part_keys)} parts failed)" if len(failures) > 1 else ""
+        raise DataError(f"{failures[0]}{more}")
     save_record(request.settings.results, _record(unit, request, seconds=time.monotonic() - began))
 
 
@@ -154,7 +163,10 @@ def _record(unit: Planned, request: Request, *, seconds: float) -> Record:
         "surface": list(scored.surface),
         "details": dict(scored.details),
         "parts": sorted(unit.part_keys.values()),
-        "settings": request.settings.model_dump(mode="json"),
+        "settings": {
+            "asked": request.settings.model_dump(mode="json"),
+            "resolved": {**unit.benchmark.resolved(), "layers": list(unit.model.layers)},
+        },
         "provenance": provenance(wall_seconds=seconds),
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from alignment.errors import RequestError, near_misses, unknown
 
@@ -23,6 +23,9 @@ def _items(value: object) -> object:
 
 
 Items = Annotated[tuple[str, ...], BeforeValidator(_items)]
+
+
+Place = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
 class _Section(BaseModel):
@@ -54,7 +57,7 @@ class DataChoices(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    root: Path = Path("data")
+    root: Place = Path("data")
     subjects: str | None = None
     sessions: str | None = None
     beta: str | None = None
@@ -70,7 +73,7 @@ class DataChoices(BaseModel):
 
     def folders(self) -> dict[str, Path]:
         """Folders named for single data sets, `data.nsd=<folder>`."""
-        return {key: Path(str(value)) for key, value in (self.model_extra or {}).items()}
+        return {key: Path(str(value)).expanduser() for key, value in (self.model_extra or {}).items()}
 
 
 class Settings(_Section):
@@ -80,7 +83,7 @@ class Settings(_Section):
     suite: str | None = None
     benchmark: BenchmarkSettings = BenchmarkSettings()
     data: DataChoices = DataChoices()
-    results: Path = Path("results")
+    results: Place = Path("results")
     device: str = "cpu"
     batch_size: int = Field(32, ge=1)
     block_size: int = Field(256, ge=1)

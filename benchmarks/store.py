@@ -88,10 +88,18 @@ def write_whole(path: Path, data: bytes | memoryview, *, exclusive: bool = False
 
 def sweep(root: Path) -> int:
     """Remove partial files a killed process left more than a day ago; returns how many."""
-    old = [path for path in root.rglob(".*.partial") if time.time() - path.stat().st_mtime > STALE_SECONDS]
-    for path in old:
-        path.unlink(missing_ok=True)
-    return len(old)
+    return sum(_sweep_one(path) for path in root.rglob(".*.partial"))
+
+
+def _sweep_one(path: Path) -> bool:
+    try:
+        if time.time() - path.stat().st_mtime <= STALE_SECONDS:
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        # whoever was writing it has given it its name
+        return False
+    return True
 
 
 def _flush_folder(folder: Path) -> None:

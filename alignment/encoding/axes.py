@@ -184,7 +184,7 @@ def gram_equivalent(
     Returns
     -------
     Tensor
-        `(stimulus, axis) float64`, axis <= min(stimulus - 1, unit).
+        `(stimulus, axis) float64`, axis <= min(stimulus - 1, unit); one column of zeros for features that do not vary.
 
     Examples
     --------
@@ -194,8 +194,8 @@ def gram_equivalent(
     (torch.Size([6, 5]), True)
     """
     where = torch.device(device) if device is not None else x.device if isinstance(x, Tensor) else torch.device("cpu")
-    axes = principal_axes(as_source(x), scale="none", feature_chunk=feature_chunk, device=where)
-    return axes.scores
+    scores = principal_axes(as_source(x), scale="none", feature_chunk=feature_chunk, device=where).scores
+    return scores if scores.shape[1] else scores.new_zeros(len(scores), 1)
 
 
 def _divisor(reader: ColumnReader, source: FeatureSource, *, scale: str) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from alignment.models.base import MS, STEP, Model
 from alignment.models.catalogue import MODELS
 from alignment.models.initialise import seeded
 from alignment.models.torch_model import TorchModel
-from alignment.registry import foreign_code, is_file_reference, split_reference
+from alignment.registry import files_behind, foreign_code, is_file_reference, split_reference
 
 # what a module may say of itself, as plain attributes
 ATTRIBUTES = ("image_size", "visual_degrees", "classes", "time_unit", "stochastic")
@@ -59,10 +59,10 @@ def from_function(name: str, *, offered: Mapping[str, Any]) -> tuple[Model, froz
     # seeded, so that a network the function only initialises is the same in every process, however its file is named
     with seeded(offered["seed"], "function", own), foreign_code(f"model {name!r}"):
         built = builder(**accepted)
-    return _as_model(built, name=own, source=_source(name, builder)), takes
+    return _as_model(built, name=own, sources=_sources(name, builder)), takes
 
 
-def _as_model(built: Any, *, name: str, source: Path | None) -> Model:
+def _as_model(built: Any, *, name: str, sources: Sequence[Path]) -> Model:
     if callable(getattr(built, "record", None)):
         return built
     if not isinstance(built, nn.Module):
@@ -73,7 +73,7 @@ def _as_model(built: Any, *, name: str, source: Path | None) -> Model:
     if not isinstance(said.get("stochastic", False), bool):
         kind = type(said["stochastic"]).__name__
         raise RequestError(f"model {name!r}: its attribute stochastic is a {kind}; give True or False")
-    return TorchModel(built, name=name, source=source, **said)
+    return TorchModel(built, name=name, sources=sources, **said)
 
 
 def _base_name(name: str) -> str:
@@ -83,8 +83,8 @@ def _base_name(name: str) -> str:
     return function if function == path.stem else f"{path.stem}:{function}"
 
 
-def _source(name: str, builder: Callable[..., Any]) -> Path | None:
+def _sources(name: str, builder: Callable[..., Any]) -> tuple[Path, ...]:
     if is_file_reference(name):
-        return split_reference(name)[0]
+        return files_behind(name)
     file = getattr(inspect.getmodule(builder), "__file__", None)
-    return None if file is None else Path(file)
+    return () if file is None else (Path(file),)

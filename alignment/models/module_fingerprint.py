@@ -1,6 +1,7 @@
 """What a network is, as a hash: weights, buffers, structure with hyper-parameters, and the code that defines it."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
@@ -31,8 +32,8 @@ def of_module(module: nn.Module) -> str:
     return fingerprint.of_parts(*parts)
 
 
-def of_sources(module: nn.Module, source: Path | None) -> str:
-    """Hash of the files that define the network's classes, those of its attributes, and of the file that builds it.
+def of_sources(module: nn.Module, sources: Sequence[Path]) -> str:
+    """Hash of the files that define the network's classes, those of its attributes, and of the files that build it.
 
     Those of torch, NumPy and Python itself are left out. What was typed into a notebook has no file: its compiled
     code stands for it.
@@ -40,7 +41,7 @@ def of_sources(module: nn.Module, source: Path | None) -> str:
     Raises
     ------
     DataError
-        `source` cannot be read.
+        One of `sources` cannot be read.
     RequestError
         As for `of_module`.
     """
@@ -50,7 +51,7 @@ def of_sources(module: nn.Module, source: Path | None) -> str:
     texts = {description.of(cls) for cls in classes}
     files = [module_file(sys.modules.get(name)) for name in description.modules]
     texts |= {fingerprint.of_file(file) for file in files if file is not None}
-    if source is not None:
+    for source in sources:
         try:
             texts.add(fingerprint.of_file(source))
         except OSError as error:

@@ -2,6 +2,10 @@
 
 import importlib
 import importlib.util
+import socket
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from alignment.errors import DataError, RequestError, unknown
@@ -10,6 +14,8 @@ from alignment.models.initialise import seeded, without_weights
 from alignment.models.torch_model import TorchModel
 
 EXTRA = "brain-alignment-bench[timm]"
+HUB = "huggingface.co"
+CONNECT_SECONDS = 5
 
 
 def build(name: str, *, weights: str, seed: int) -> TorchModel:
@@ -31,19 +37,44 @@ def build(name: str, *, weights: str, seed: int) -> TorchModel:
         The weights cannot be downloaded, or do not fit.
     """
     timm = _timm(name)
-    with seeded(seed, "weights", name):
+    with seeded(seed, "weights", name), _without_vain_retries():
         try:
             module = timm.create_model(name, pretrained=weights == "default")
         # what timm's downloader raises (OSError and its kin) when there is no network, and RuntimeError for no weights
         except (OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise DataError(
-                f"timm/{name}: no published weights ({reason}); give weights=none or a checkpoint"
+                f"timm/{name}: no published weights ({reason}); give model.weights=<checkpoint> or model.weights=none"
             ) from None
     if weights not in ("default", "none"):
         path = weights_file(weights)
         load_state(module, read_state(path), where=str(path))
     return _wrap(timm, module, name=name)
+
+
+@contextmanager
+def _without_vain_retries() -> Iterator[None]:
+    """Where the Hub cannot be reached, its library is told so: what is cached is found, the rest fails at once.
+
+    It would retry for a minute, with a warning each time. Behind a proxy it is left to find out for itself.
+    """
+    if urllib.request.getproxies() or _reachable(HUB):
+        yield
+        return
+    constants = importlib.import_module("huggingface_hub").constants
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _reachable(host: str) -> bool:
+    try:
+        socket.create_connection((host, 443), timeout=CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def structure(name: str) -> TorchModel:

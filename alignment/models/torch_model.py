@@ -24,6 +24,11 @@ PROBE_SIZE = (64, 64)
 Normalisation = tuple[Sequence[float], Sequence[float]]
 
 
+def _steady(site: Site) -> bool:
+    """Whether a site can be recorded over time: one tensor per image, of one shape in all calls."""
+    return site.batched and len(set(site.shapes)) == 1
+
+
 def _as_it_is(output: Tensor) -> Tensor:
     return output
 
@@ -43,7 +48,7 @@ class TorchModel:
     normalise : (mean, sd) per channel, applied to pixels in [0, 1] before the network; None: the network does it
     visual_degrees : width of the field of view
     classes : class names in the order of the logits; None when the output is no logits
-    source : file whose text enters the fingerprint beside those of the classes
+    sources : files whose text enters the fingerprint beside those of the classes
     time_unit : what the count of calls means, "step" unless said
     stochastic : whether the network draws random numbers in evaluation mode; then images run one by one, each
         after seeding torch with the seed given for it
@@ -78,7 +83,7 @@ class TorchModel:
         normalise: Normalisation | None = None,
         visual_degrees: float = DEFAULT_VISUAL_DEGREES,
         classes: Sequence[str] | None = None,
-        source: Path | None = None,
+        sources: Sequence[Path] = (),
         time_unit: str = STEP,
         stochastic: bool = False,
     ) -> None:
@@ -92,7 +97,7 @@ class TorchModel:
         self.time_unit = time_unit
         self.stochastic = stochastic
         # read now: the code that runs is the one on disk when it was imported, not when a hash is asked for
-        self._sources = module_fingerprint.of_sources(module, source)
+        self._sources = module_fingerprint.of_sources(module, sources)
 
         self.sites, output = self._probe()
         self.layers: tuple[str, ...] = ()
@@ -129,9 +134,15 @@ class TorchModel:
         found: list[str] = []
         for pattern in patterns:
             if pattern in self.sites:
-                found.append(self._site(pattern).name)
+                site = self._site(pattern)
+                if not _steady(site):
+                    raise RequestError(
+                        f"{self.name}: layer {pattern!r} has another shape in each of its calls, so they are no time "
+                        "bins; choose another, such as the module around it"
+                    )
+                found.append(site.name)
                 continue
-            hits = [name for name, site in self.sites.items() if fnmatchcase(name, pattern) and site.batched]
+            hits = [name for name, site in self.sites.items() if fnmatchcase(name, pattern) and _steady(site)]
             if not hits:
                 raise unknown(f"layer of {self.name}", pattern, self.sites)
             found += sorted(hits, key=lambda name: self.sites[name].order)

@@ -85,7 +85,7 @@ def trained_weights(recipe: Recipe, *, cache: Path) -> Path:
     state = train(recipe).state_dict()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache, prefix=".toy-", suffix=".part", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=cache, prefix=".toy-", suffix=".partial", delete=False) as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())

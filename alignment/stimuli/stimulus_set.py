@@ -84,14 +84,22 @@ class StimulusSet:
         -------
         Tensor (stimulus, 3, row, column) float32 in [0, 1]
         """
+        groups = self.pixels_by_size(ids, size=size, visual_degrees=visual_degrees)
+        if len(groups) > 1:
+            raise RequestError(f"{self.name}: images differ in size ({len(groups)} sizes); ask for one image size")
+        return groups[0][1]
+
+    def pixels_by_size(
+        self, ids: Sequence[str], *, size: tuple[int, int] | None = None, visual_degrees: float | None = None
+    ) -> list[tuple[list[int], Tensor]]:
+        """As `pixels`, for images that stay of different sizes: positions in `ids`, and their images, of each size."""
         ratio = visual_degrees / self.visual_degrees if visual_degrees and self.visual_degrees else 1.0
         images = [self.image(stimulus) for stimulus in ids]
-        shapes = {image.shape for image in images}
-        if len(shapes) == 1:
-            return _fit(np.stack(images), size, ratio)
-        if size is None:
-            raise RequestError(f"{self.name}: images differ in size ({len(shapes)} sizes); ask for one image size")
-        return torch.cat([_fit(image[None], size, ratio) for image in images])
+        shapes = list(dict.fromkeys(image.shape for image in images))
+        if size is not None and len(shapes) > 1:
+            return [(list(range(len(ids))), torch.cat([_fit(image[None], size, ratio) for image in images]))]
+        groups = [[place for place, image in enumerate(images) if image.shape == shape] for shape in shapes]
+        return [(places, _fit(np.stack([images[place] for place in places]), size, ratio)) for places in groups]
 
     def blocks(self, size: int, ids: Sequence[str] | None = None) -> list[tuple[str, ...]]:
         """The ids in blocks of at most `size`, never across a group; `ids` keeps only those, in the set's order."""

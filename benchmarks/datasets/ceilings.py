@@ -119,8 +119,10 @@ def resampled(ceiling: xr.Dataset, ids: Sequence[str], counts: np.ndarray) -> np
     -------
     array (resample,) float64
     """
-    if "stimulus" not in ceiling.coords:
+    if not {"trials", "ncsnr"} & set(ceiling.data_vars):
         return np.full(len(counts), np.median(ceiling["ceiling"].values))
+    if "stimulus" not in ceiling.coords:
+        raise DataError("ceiling: trials or ncsnr without a `stimulus` coordinate; name the stimuli they belong to")
     position = {str(name): column for column, name in enumerate(ids)}
     own = counts[:, [position[str(name)] for name in ceiling["stimulus"].values]]
     if "trials" in ceiling:
@@ -130,6 +132,14 @@ def resampled(ceiling: xr.Dataset, ids: Sequence[str], counts: np.ndarray) -> np
     # neuroids that missed a session have fewer repetitions: resamples say how far the median moves, not where it is
     scale = np.median(ceiling["ceiling"]) / plain if plain > 0 else 1.0
     return resampled_ceiling_from_ncsnr(ncsnr, repetitions, own) * scale
+
+
+def repeated_stimuli(ceiling: xr.Dataset | None) -> tuple[str, ...]:
+    """The stimuli that a split-half ceiling is made of, those repeated for every neuroid; none for another ceiling."""
+    if ceiling is None or "trials" not in ceiling:
+        return ()
+    usable = _repeated(ceiling["trials"]).all(axis=1)
+    return tuple(str(name) for name in ceiling["stimulus"].values[usable])
 
 
 def _repeated(trials: xr.DataArray) -> np.ndarray:

@@ -188,10 +188,16 @@ class Cowley2023:
         return self._seek_raw()
 
     def _seek_raw(self) -> Path | None:
+        """Single trials, which only the ceiling needs; None where upstream has none."""
         try:
             return self._file(RAW.format(self.session))
         except NotUpstreamError:
             return None
+        except DataError:
+            if not (self.folder / AVERAGED.format(self.session)).exists():
+                # what is needed first is named first
+                self._file(AVERAGED.format(self.session))
+            raise
 
     @cached_property
     def _averaged(self) -> np.ndarray:
@@ -248,7 +254,9 @@ class Cowley2023:
             return None
         kept = self._responses["neuroid"].values
         trials = xr.DataArray(
-            self._raw[kept].transpose(1, 0, 2), dims=("stimulus", "neuroid", "repetition"), coords={"neuroid": kept}
+            self._raw[kept].transpose(1, 0, 2),
+            dims=("stimulus", "neuroid", "repetition"),
+            coords={"stimulus": list(self.stimuli.ids), "neuroid": kept},
         )
         return from_trials(trials, seed=seeds.derive(0, "ceiling", self.name), name=self.name)
 

@@ -17,7 +17,7 @@ from alignment.score import Score, score
 from alignment.stimuli import StimulusSet
 from benchmarks.contracts import Part, Scored, Session
 from benchmarks.datasets.base import DataSet
-from benchmarks.datasets.ceilings import resampled
+from benchmarks.datasets.ceilings import repeated_stimuli, resampled
 from benchmarks.datasets.shuffled import Shuffled
 from benchmarks.datasets.splits import check_splits
 from benchmarks.fingerprint import PixelDigests
@@ -97,6 +97,8 @@ class NeuralPredictivity:
         """Hash of stimuli, responses, splits, ceilings, code version and the settings that enter a fit."""
         return fingerprint.of_parts(
             f"neural predictivity {CODE_VERSION} {self.version} {self.dataset.version}",
+            # shuffles and resamples are drawn by it
+            self.dataset.name,
             digests.whole(self.dataset.stimuli),
             self.dataset.fingerprint,
             fingerprint.of_settings({"ridge": self.ridge.of_fits(), "recording": asdict(self.recording)}),
@@ -132,6 +134,11 @@ class NeuralPredictivity:
         layers = tuple(dict.fromkeys(part.layer for part in pending))
         return session.recordings.bytes(model, self.dataset.stimuli, layers, self.recording)
 
+    def memory(self) -> int:
+        """Gram matrix, eigenvectors and the room to find them, in float64; a few copies of the responses."""
+        sizes = [self._responses(subject).shape for subject in self.dataset.subjects]
+        return max(4 * 8 * n_stimuli**2 + 4 * 4 * n_stimuli * n_neuroids for n_stimuli, n_neuroids in sizes)
+
     def shuffled(self) -> "NeuralPredictivity":
         """The same measurement on responses permuted over stimuli."""
         dataset = Shuffled(self.dataset)
@@ -159,7 +166,11 @@ class NeuralPredictivity:
             for name in dict.fromkeys(part.subject for part in measured)
         }
         counts = resample_counts(
-            subjects, name=self.dataset.name, n_resamples=self.ridge.n_bootstrap, seed=self.ridge.seed
+            subjects,
+            name=self.dataset.name,
+            n_resamples=self.ridge.n_bootstrap,
+            seed=self.ridge.seed,
+            repeated={name: repeated_stimuli(self.dataset.ceiling(name)) for name in subjects},
         )
         chosen = {name: choose(measured, name) for name in subjects}
         picked = {name: pick(measured, name, cells) for name, cells in chosen.items()}
@@ -173,6 +184,11 @@ class NeuralPredictivity:
             surface=surface(measured, subjects, counts=counts),
             details={"subjects": _details(picked, subjects, chosen=chosen)},
         )
+
+    def resolved(self) -> dict[str, Any]:
+        """Of the ridge, the recording and the data set."""
+        dataset = {"name": self.dataset.name, "version": self.dataset.version, "marks": list(self.marks)}
+        return {"ridge": asdict(self.ridge), "recording": asdict(self.recording), "dataset": dataset}
 
     def describe(self) -> dict[str, Any]:
         """Id, formula, source, known failure, and what the data set says of itself."""

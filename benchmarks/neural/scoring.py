@@ -1,18 +1,23 @@
 """From measured layers to a score: the choice of layer, resamples of stimuli, the layer x time_bin surface."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from alignment.errors import DataError
 from alignment.resampling import resampled_medians, stimulus_counts
 from alignment.score import interval
 from benchmarks.contracts import Part
 from benchmarks.datasets.base import Split
 
 Measured = Mapping[Part, xr.Dataset]
+LEAST_STIMULI = 2
+LEAST_REPEATED = 3
+MOST_ATTEMPTS = 100
 
 
 class Cell(NamedTuple):
@@ -60,26 +65,67 @@ def evaluated(responses: xr.DataArray, splits: Sequence[Split]) -> Evaluated:
 
 
 def resample_counts(
-    subjects: Mapping[str, Evaluated], *, name: str, n_resamples: int, seed: int
+    subjects: Mapping[str, Evaluated],
+    *,
+    name: str,
+    n_resamples: int,
+    seed: int,
+    repeated: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> dict[str, list[np.ndarray]]:
-    """Stimulus counts (resample, stimulus) per subject and fold; stimuli that subjects share are drawn together."""
+    """Stimulus counts (resample, stimulus) per subject and fold; stimuli that subjects share are drawn together.
+
+    A resample that leaves a subject with fewer than 2 different stimuli in a fold, or with fewer than 3 of those that
+    its ceiling is made of, is drawn again: nothing can be correlated over it.
+
+    Parameters
+    ----------
+    subjects : what each is judged on
+    name : of the data set; with fold and seed it fixes the draws
+    repeated : subject -> the stimuli that its split-half ceiling is made of
+
+    Raises
+    ------
+    DataError
+        There are so few stimuli that usable resamples are too rare.
+    """
     union: dict[str, dict[str, int]] = {}
     for each in subjects.values():
         for fold, ids in zip(each.names, each.ids, strict=True):
             place = union.setdefault(fold, {})
             for stimulus in ids:
                 place.setdefault(stimulus, len(place))
-    drawn = {
-        fold: stimulus_counts(len(place), name, fold, n_resamples=n_resamples, seed=seed)
-        for fold, place in union.items()
-    }
-    return {
-        subject: [
-            drawn[fold][:, [union[fold][stimulus] for stimulus in ids]]
-            for fold, ids in zip(each.names, each.ids, strict=True)
-        ]
-        for subject, each in subjects.items()
-    }
+    drawn = {fold: np.empty((n_resamples, len(place)), np.int64) for fold, place in union.items()}
+    unusable = np.ones(n_resamples, bool)
+    for attempt in range(MOST_ATTEMPTS):
+        for fold, counts in drawn.items():
+            names = (name, fold) if attempt == 0 else (name, fold, "again", attempt)
+            fresh = stimulus_counts(counts.shape[1], *names, n_resamples=max(2, unusable.sum()), seed=seed)
+            counts[unusable] = fresh[: unusable.sum()]
+        of_subjects = {subject: _columns(each, union, drawn) for subject, each in subjects.items()}
+        unusable = np.zeros(n_resamples, bool)
+        for subject, each in subjects.items():
+            unusable |= _too_few(each, of_subjects[subject], repeated=repeated.get(subject, ()))
+        if not unusable.any():
+            return of_subjects
+    raise DataError(f"{name}: too few test stimuli, or repeated ones, to resample them; give more to each subject")
+
+
+def _columns(
+    each: Evaluated, union: Mapping[str, Mapping[str, int]], drawn: Mapping[str, np.ndarray]
+) -> list[np.ndarray]:
+    return [
+        drawn[fold][:, [union[fold][stimulus] for stimulus in ids]]
+        for fold, ids in zip(each.names, each.ids, strict=True)
+    ]
+
+
+def _too_few(each: Evaluated, counts: Sequence[np.ndarray], *, repeated: Collection[str]) -> np.ndarray:
+    """(resample,) bool."""
+    few = np.any([(of_fold > 0).sum(axis=1) < LEAST_STIMULI for of_fold in counts], axis=0)
+    if repeated:
+        chosen = np.array([stimulus in repeated for ids in each.ids for stimulus in ids])
+        few |= (np.concatenate(counts, axis=1)[:, chosen] > 0).sum(axis=1) < LEAST_REPEATED
+    return few
 
 
 def choose(measured: Measured, subject: str) -> list[Cell]:

@@ -78,7 +78,7 @@ def _asked(settings: Settings) -> dict[str, str]:
 def _whole_number(key: str, text: str) -> int | None:
     if text == "none":
         return None
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise RequestError(f"benchmark.{key}={text}: give a whole number above 0, or none")
     return int(text)
 

@@ -149,6 +149,15 @@ def test_p_value_tells_signal_from_noise_shared_by_neuroids() -> None:
     assert split_half_p_value([trials, trials[::-1]], seed=0, n_permutations=200) == pytest.approx(1 / 201)
 
 
+def test_a_missing_trial_of_one_neuroid_makes_noise_no_more_reliable() -> None:
+    noise = np.random.default_rng(3).standard_normal((60, 10, 4))
+    whole = split_half_p_value([noise], seed=0, n_permutations=200)
+    noise[3, 7, 1] = np.nan
+    noise[9, 2, 3] = np.nan
+    assert split_half_p_value([noise], seed=0, n_permutations=200) == pytest.approx(whole, abs=0.1)
+    assert whole > 0.2
+
+
 def responses_of(trials: np.ndarray) -> xr.DataArray:
     stimulus, repetition = np.nonzero(~np.isnan(trials[:, 0]))
     order = np.argsort(repetition, kind="stable")

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from alignment import seeds
 from alignment.errors import RequestError
 from alignment.models.torch_model import TorchModel
+from alignment.projection import sparse_projection
 from alignment.record import RecordSettings, record, record_block
 from alignment.stimuli import StimulusSet
 
@@ -184,3 +185,12 @@ def test_a_reading_error_is_not_hidden(model, stimuli):
 
     with pytest.raises(FileNotFoundError):
         record_block(model, StimulusSet("none", ("a", "b"), broken), ["a", "b"], ["0"])
+
+
+def test_projection_of_a_pass_in_reduced_precision(model, stimuli):
+    """Sparse products exist in float32 only; what is projected is the layer as the reduced pass made it."""
+    whole = record_block(model, stimuli, stimuli.ids, ["3"], settings=RecordSettings(precision="bfloat16"))["3"]
+    settings = RecordSettings(projection=50, precision="bfloat16")
+    small = record_block(model, stimuli, stimuli.ids, ["3"], settings=settings)["3"]
+    matrix = sparse_projection(whole.sizes["unit"], 50, seed=0).to_dense().numpy()
+    np.testing.assert_allclose(small[:, 0], whole.values[:, 0] @ matrix.T, rtol=1e-4, atol=1e-5)

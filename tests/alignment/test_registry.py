@@ -5,7 +5,7 @@ import pytest
 
 from alignment import registry as registry_module
 from alignment.errors import RequestError
-from alignment.registry import Registry, is_file_reference, load_from_file
+from alignment.registry import Registry, files_behind, is_file_reference, load_from_file
 
 
 @pytest.fixture
@@ -59,10 +59,28 @@ def test_file_is_imported_once_and_afresh_when_edited(tmp_path):
     file.write_text("from beside import VALUE\ndef build():\n    return VALUE\n")
     path_before = list(sys.path)
     first = load_from_file(f"{file}:build")
-    assert first() == 5 and load_from_file(f"{file}:build") is first
+    assert first() == 5 and load_from_file(f"{file}:build").__wrapped__ is first.__wrapped__
+    assert files_behind(f"{file}:build") == (file, tmp_path / "beside.py")
+    (tmp_path / "beside.py").write_text("VALUE = 55\n")
+    assert load_from_file(f"{file}:build")() == 55
     file.write_text("def build():\n    return 6\n")
     assert load_from_file(f"{file}:build")() == 6
-    assert sys.path == path_before and "mine" not in sys.modules
+    assert files_behind(f"{file}:build") == (file,)
+    assert sys.path == path_before and not {"mine", "beside"} & set(sys.modules)
+
+
+def test_each_file_has_the_modules_beside_it_to_itself(tmp_path):
+    for folder, value in (("a", 1), ("b", 2)):
+        (tmp_path / folder / "parts").mkdir(parents=True)
+        (tmp_path / folder / "parts" / "__init__.py").write_text("")
+        (tmp_path / folder / "parts" / "late.py").write_text(f"VALUE = {value}0\n")
+        (tmp_path / folder / "beside.py").write_text(f"VALUE = {value}\n")
+        content = "from beside import VALUE\ndef build():\n    import parts.late\n    return VALUE + parts.late.VALUE\n"
+        (tmp_path / folder / "net.py").write_text(content)
+    a, b = (load_from_file(f"{tmp_path / folder / 'net.py'}:build") for folder in ("a", "b"))
+    assert (a(), b(), a(), b()) == (11, 22, 11, 22)
+    assert tmp_path / "b" / "parts" / "late.py" in files_behind(f"{tmp_path / 'b' / 'net.py'}:build")
+    assert not any(name.startswith(("parts", "beside")) for name in sys.modules)
 
 
 @pytest.mark.parametrize(

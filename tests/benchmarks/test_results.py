@@ -117,3 +117,27 @@ def test_records_that_are_damaged_or_of_another_schema_are_named(tmp_path):
     record_path(tmp_path, "broken").write_text("{")
     with pytest.raises(DataError, match="not JSON"):
         load_records(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"schema": 1, "key": "k"}'])
+def test_json_that_is_no_record_is_named(tmp_path, content):
+    save_record(tmp_path, record()).write_text(content)
+    with pytest.raises(DataError, match="no record: it lacks some of"):
+        load_records(tmp_path)
+
+
+def test_one_content_has_one_name_in_all_rows(tmp_path):
+    """A network that changed between two benchmarks: every row says which of the two it is."""
+    old = [record(benchmark=name, model_print="a" * 32) for name in ("v4.a", "v4.b")]
+    new = record(benchmark="v4.a", model_print="b" * 32, raw=0.6)
+    board = leaderboard([*old, new], ["v4.a", "v4.b"])
+    found = {(row.model, row.benchmark): row.status for row in board.rows.itertuples()}
+    assert found == {
+        ("net@aaaaaaaa", "v4.a-ridge"): "ok",
+        ("net@bbbbbbbb", "v4.a-ridge"): "ok",
+        ("net@aaaaaaaa", "v4.b-ridge"): "ok",
+        ("net@bbbbbbbb", "v4.b-ridge"): "incomplete",
+    }
+    assert board.means["model"].tolist() == ["net@aaaaaaaa"]
+    path = save_leaderboard(tmp_path, "v4", board)
+    assert {line.split(",")[11] for line in path.read_text().splitlines()[1:]} == {"100", ""}

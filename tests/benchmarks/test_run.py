@@ -72,8 +72,28 @@ def leaky(settings, selection):
 def raises(settings, selection):
     raise ValueError("no such thing")
 
+def full(settings, selection):
+    raise OSError(28, "No space left on device", "somewhere")
+
 def three(settings, selection):
     return 3
+"""
+ODD = """
+import torch
+from torch import nn
+
+class Constant(nn.Module):
+    def forward(self, x):
+        return torch.ones(len(x), 4)
+
+class Nan(nn.Module):
+    def forward(self, x):
+        return torch.full((len(x), 4), torch.nan)
+
+def build():
+    net = nn.Sequential(Constant(), Nan(), Constant())
+    net.image_size = (32, 32)
+    return net
 """
 SMALL = ["benchmark=./data.py:data", "n_bootstrap=100", "block_size=50"]
 
@@ -161,6 +181,45 @@ def test_a_unit_that_fails_is_reported_and_the_rest_go_on(folder):
     assert [row["model"] for row in rows(folder)] == ["net:build"]
 
 
+def test_a_layer_that_fails_is_named_and_the_others_are_kept(folder):
+    (folder / "odd.py").write_text(ODD)
+    done = bench(folder, "model=./odd.py:build", "nulls=none", *SMALL)
+    assert done.returncode == 1
+    assert "subject1/1" in done.stdout and "NaN" in done.stdout
+    assert len(list((folder / "results" / "store").rglob("*.nc"))) == 3 * 3 + 2
+    rest = bench(folder, "model=./odd.py:build", "nulls=none", "model.layers=0,2", *SMALL)
+    assert rest.returncode == 0, rest.stdout
+    (row,) = rows(folder)
+    assert float(row["raw"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_copy_of_a_data_set_under_another_name_is_measured_afresh(folder):
+    """Shuffles and resamples are drawn by the name."""
+    (folder / "copy.py").write_text(
+        DATA.replace('presented("mine"', 'presented("yours"').replace("def data", "def copy")
+    )
+    words = ["model=pixels", "nulls=none", "n_bootstrap=100"]
+    assert bench(folder, *words, "benchmark=./data.py:data").returncode == 0
+    assert "1 scores computed" in bench(folder, *words, "benchmark=./copy.py:copy").stdout
+
+
+def test_images_of_several_sizes_are_shown_to_models_that_take_any(folder):
+    (folder / "mixed.py").write_text(
+        DATA.replace("(32, 32, 3)", "(32 + i % 2, 32, 3)").replace("def data", "def mixed")
+    )
+    done = bench(folder, "model=pixels", "benchmark=./mixed.py:mixed", "nulls=none", "n_bootstrap=100")
+    assert done.returncode == 0, done.stdout
+    assert float(rows(folder, name="mixed")[0]["raw"]) > 0.5
+
+
+def test_a_suite_of_ones_own_finds_its_rows_again(folder):
+    (folder / "mine.yaml").write_text("summary: mine\nbenchmarks: [./data.py:data]\n")
+    assert bench(folder, "model=pixels", "suite=./mine.yaml", "nulls=none", "n_bootstrap=100").returncode == 0
+    again = subprocess.run([str(BENCH), "leaderboard", "suite=./mine.yaml"], cwd=folder, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "pixels" in again.stdout
+
+
 def test_an_edited_network_is_another_network(folder):
     words = ["model=./net.py:build", "nulls=none", *SMALL]
     assert bench(folder, *words).returncode == 0
@@ -185,7 +244,10 @@ def test_a_record_says_where_its_number_came_from(folder):
     (path,) = (folder / "results" / "records").glob("*.json")
     record = json.loads(path.read_text())
     assert path.stem == record["key"]
-    assert record["settings"]["n_bootstrap"] == 100
+    assert record["settings"]["asked"]["n_bootstrap"] == 100
+    resolved = record["settings"]["resolved"]
+    assert (resolved["ridge"]["selection"], resolved["recording"]["pool"]) == ("loo", 4)
+    assert resolved["layers"] == [cell["layer"] for cell in record["surface"]]
     assert record["provenance"]["libraries"]["torch"]
     assert record["provenance"]["peak_memory_bytes"] > 1e8
     assert record["benchmark"]["id"].startswith("data-ridge-loo-avg4x4")
@@ -211,6 +273,7 @@ def test_other_resamples_need_no_other_fits(folder):
         (["model=pixels", "benchmark=./leaky.py:raises"], 2, "ValueError: no such thing"),
         (["model=pixels", "benchmark=./leaky.py:three"], 2, "int"),
         (["model=pixels", "benchmark=./leaky.py:none"], 2, "none"),
+        (["model=pixels", "benchmark=./leaky.py:full"], 3, "No space left"),
         (["model=pixels", "suite=./list.yaml"], 3, "list.yaml"),
         (["model=pixels", "benchmark=./data.py:data", "results=net.py"], 2, "net.py"),
         (["model=pixels", "benchmark=./data.py:data", "results=/proc/nope"], 2, "/proc"),

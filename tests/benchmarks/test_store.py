@@ -71,3 +71,16 @@ def test_sweep_removes_only_old_partials(tmp_path):
     assert sweep(tmp_path) == 1
     assert new.exists()
     assert not old.exists()
+
+
+def test_sweeping_beside_a_writer_finds_files_gone(tmp_path):
+    """Whoever writes gives files their names between being listed and being looked at."""
+    process = subprocess.Popen([sys.executable, "-c", LOOP, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    ends = time.monotonic() + 0.5
+    while time.monotonic() < ends:
+        assert sweep(tmp_path) == 0
+    process.kill()
+    process.wait()
+    process.stdout.close()

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import xarray as xr
 
 from alignment.models import load_model
-from alignment.record import DEFAULT_BLOCK, RecordSettings, record
+from alignment.record import DEFAULT_BLOCK
 from alignment.seeds import generator
 from alignment.stimuli import StimulusSet
+from benchmarks.fingerprint import PixelDigests
 from benchmarks.provenance import peak_memory
+from benchmarks.recordings import Recording, Recordings
+from benchmarks.store import Store
 
 LAYERS = ("maxpool", "layer1", "layer2", "layer3", "layer4")
 # a block of stimuli as `bench run` records it
@@ -45,10 +47,9 @@ def _overhead(pool: int | None) -> float:
     """Ratio of the fastest of several runs made in turn: what another load on the machine disturbs least."""
     model = load_model("resnet18", weights="none", layers=LAYERS, cache=Path())
     stimuli = _stimuli(STIMULI, EDGE)
-    settings = RecordSettings(batch_size=BATCH, pool=pool)
     with tempfile.TemporaryDirectory() as folder:
         bare = _forward(model, stimuli)
-        stored = partial(_record, model, stimuli, settings=settings, folder=Path(folder))
+        stored = partial(_record, model, stimuli, pool=pool, folder=Path(folder))
         rounds = [(_seconds(bare), _seconds(stored)) for _ in range(REPEATS + 1)][1:]
     alone, together = np.min(rounds, axis=0)
     return float(together / alone)
@@ -68,16 +69,12 @@ def _forward(model, stimuli: StimulusSet) -> Callable[[], None]:
     return run
 
 
-def _record(model, stimuli: StimulusSet, *, settings: RecordSettings, folder: Path) -> None:
-    blocks = record(model, stimuli, LAYERS, settings=settings, block_size=STIMULI)
-    for number, block in enumerate(blocks):
-        for layer, activations in block.items():
-            (folder / f"{number}.{layer}.nc").write_bytes(netcdf(activations))
-
-
-def netcdf(activations: xr.DataArray) -> bytes:
-    """A netCDF file, made in memory."""
-    return bytes(activations.to_netcdf(engine="h5netcdf"))
+def _record(model, stimuli: StimulusSet, *, pool: int | None, folder: Path) -> None:
+    """As `bench run` does it: blocks under content keys, written whole and flushed to disk."""
+    store = Store(Path(tempfile.mkdtemp(dir=folder)))
+    recordings = Recordings(store, PixelDigests(store), device="cpu", batch_size=BATCH, block_size=STIMULI)
+    recordings.digests.of(stimuli)
+    recordings.record(model, stimuli, LAYERS, Recording(pool=pool))
 
 
 def _stimuli(count: int, edge: int) -> StimulusSet:
@@ -101,9 +98,8 @@ def _peak_memory(count: int) -> float:
 def _record_in_this_process(count: int) -> None:
     model = load_model("resnet18", weights="none", layers=LAYERS, cache=Path())
     model.image_size = (SMALL_EDGE, SMALL_EDGE)
-    settings = RecordSettings(batch_size=BATCH, pool=4)
     with tempfile.TemporaryDirectory() as folder:
-        _record(model, _stimuli(count, SMALL_EDGE), settings=settings, folder=Path(folder))
+        _record(model, _stimuli(count, SMALL_EDGE), pool=4, folder=Path(folder))
     print(peak_memory() / 1e6)
 
 

@@ -1,6 +1,7 @@
 """The whole command on real macaque V4, against what an independent analysis got from the same files."""
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -66,5 +67,8 @@ def test_ceilings_and_nothing_above_them(results):
     rows = scores(results, "210325")
     assert {row["status"] for row in rows.values()} == {"ok"}
     ceiling = float(rows["mobilenet_v2"]["ceiling"])
+    (record,) = (results.parent / "records").glob(f"{rows['mobilenet_v2']['record']}.json")
+    stated = json.loads(record.read_text())["score"]["ceiling"]
+    assert 0.005 < stated["high"] - stated["low"] < 0.06
     assert ceiling == pytest.approx(0.866, abs=0.02)
     assert max(layers(results, "210325").values()) < ceiling

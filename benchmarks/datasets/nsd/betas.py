@@ -5,6 +5,7 @@ mask applied to the transposed block selects the right voxels in a *different or
 (x, y, z), both readers take that list and return columns in its order, and no mask ever meets a transposed array.
 """
 
+import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import numpy as np
 from alignment.errors import DataError
 
 PER_PERCENT = 300
+BLOCK_BYTES = 2**24
 Shape = tuple[int, int, int, int]
 
 
@@ -108,6 +110,19 @@ def read_nii(path: Path, voxels: np.ndarray) -> np.ndarray:
         stored = image.dataobj.get_unscaled()
     x, y, z = voxels.T
     return np.ascontiguousarray(stored[x, y, z].T).astype(np.int16, copy=False)
+
+
+def check_whole(path: Path) -> None:
+    """Read a compressed NIfTI file to its end, where its checksum is; its header says nothing of what was cut off.
+
+    Raises
+    ------
+    DataError
+        The file is truncated or damaged.
+    """
+    with _readable(path), gzip.open(path) as file:
+        while file.read(BLOCK_BYTES):
+            pass
 
 
 READERS = {"hdf5": Reader(shape_hdf5, read_hdf5), "nii": Reader(shape_nii, read_nii)}

@@ -10,7 +10,7 @@ import pandas as pd
 
 from alignment import ceiling
 from alignment.errors import DataError
-from benchmarks.datasets.nsd.betas import READERS, read_volume
+from benchmarks.datasets.nsd.betas import READERS, check_whole, read_volume
 from benchmarks.datasets.nsd.design import (
     TRIAL_COLUMNS,
     Design,
@@ -143,6 +143,8 @@ def _sessions(tree: Tree, subject: int, *, beta: str, source: str) -> str:
         shape = READERS[source].shape(path)
         if shape != expected:
             raise DataError(f"{path}: shape {shape}, expected {expected}; download it again")
+        if source == "nii":
+            check_whole(path)
     missing = _missing(tree, subject, beta=beta, source=source)
     absent = f"; missing: {', '.join(map(str, missing))}" if missing else ""
     return f"{len(present)} sessions of {tree.layout.sessions[subject - 1]}, volume {expected[:3]}{absent}"

@@ -124,12 +124,18 @@ def _numbers(text: str, *, option: str, most: int) -> tuple[int, ...]:
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if not _is_number(first) or (dash and not _is_number(last)):
             raise RequestError(f"{option}={text!r}: {part.strip()!r} is no number; write such as 1,2 or 1-4")
+        if max(int(first), int(last or first)) > most:
+            raise RequestError(f"{option}={text!r}: expected different numbers from 1 to {most}")
         numbers += range(int(first), int(last or first) + 1)
     if not numbers or min(numbers) < 1 or max(numbers) > most or len(set(numbers)) != len(numbers):
         raise RequestError(f"{option}={text!r}: expected different numbers from 1 to {most}")
     return tuple(sorted(numbers))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def _beta(text: str) -> str:

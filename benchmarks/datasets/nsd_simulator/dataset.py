@@ -58,13 +58,22 @@ def nsd_simulated(settings: DataSettings, *, roi: str = DEFAULT_ROI, preset: str
         raise unknown("simulation", preset, PRESETS)
     folder = settings.folder
     if folder is None:
-        _check_asked(settings, roi=roi, preset=preset)
+        check_asked(settings, roi=roi, preset=preset)
         folder = simulated_tree(settings.cache, settings=PRESETS[preset])
     return NSD(replace(settings, folder=folder), roi=roi, prefix=preset)
 
 
-def _check_asked(settings: DataSettings, *, roi: str, preset: str) -> None:
-    """Refuse what the simulation will not hold, before it is made."""
+def check_asked(settings: DataSettings, *, roi: str, preset: str) -> None:
+    """Refuse what the simulation will not hold, before it is made.
+
+    Raises
+    ------
+    RequestError
+        An unknown region or option, or subjects or sessions that are not simulated.
+    """
+    if settings.folder is not None:
+        # a tree made before says itself what it holds
+        return
     simulated = PRESETS[preset]
     choose(brain.FAMILIES, roi, place=preset)
     options = parse_options(settings.options, data_set=preset)
@@ -87,3 +96,13 @@ def build(settings: DataSettings, selection: str | None = None) -> NSD:
 def build_smoke(settings: DataSettings, selection: str | None = None) -> NSD:
     """The data set `nsd-smoke.<selection>`; the selection is a region."""
     return nsd_simulated(settings, roi=selection or DEFAULT_ROI, preset=SMOKE_NAME)
+
+
+def check(settings: DataSettings, selection: str | None) -> None:
+    """Whether `nsd-simulated.<selection>` can be made."""
+    check_asked(settings, roi=selection or DEFAULT_ROI, preset=LARGE_NAME)
+
+
+def check_smoke(settings: DataSettings, selection: str | None) -> None:
+    """Whether `nsd-smoke.<selection>` can be made."""
+    check_asked(settings, roi=selection or DEFAULT_ROI, preset=SMOKE_NAME)

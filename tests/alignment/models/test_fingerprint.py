@@ -111,7 +111,7 @@ def test_source_of_a_file_counts_and_its_place_does_not(tmp_path):
     before = first.fingerprint
     assert (first.name, load(f"{tmp_path}/away/yours.py:mine").name) == ("mine", "yours:mine")
     module = first.module
-    assert TorchModel(module, name="x", source=tmp_path / "away" / "yours.py").fingerprint == before
+    assert TorchModel(module, name="x", sources=[tmp_path / "away" / "yours.py"]).fingerprint == before
     (tmp_path / "mine.py").write_text(SOURCE.replace("GAIN = 1.0", "GAIN = 2.0"))
     assert first.fingerprint == before
     assert load(f"{tmp_path}/mine.py:mine").fingerprint != before
@@ -266,3 +266,16 @@ def test_globals_of_typed_code_count():
         return model(names["Typed"](nn.Conv2d(3, 4, 3)))
 
     assert network(1.0).fingerprint == network(1.0).fingerprint != network(2.0).fingerprint
+
+
+def test_a_file_beside_the_network_s_counts(tmp_path):
+    (tmp_path / "gains.py").write_text("def gain(x):\n    return x * 2\n")
+    (tmp_path / "mine.py").write_text(SOURCE.replace("x) * GAIN", "gain(x))") + "\nfrom gains import gain\n")
+    load = partial(load_model, f"{tmp_path}/mine.py:mine", cache=tmp_path)
+    before = load()
+    (tmp_path / "gains.py").write_text("def gain(x):\n    return x * 3\n")
+    after = load()
+    assert after.fingerprint != before.fingerprint
+    image = torch.rand(1, 3, *after.image_size)
+    before.module.load_state_dict(after.module.state_dict())
+    torch.testing.assert_close(before.module(image * 1.5), after.module(image))

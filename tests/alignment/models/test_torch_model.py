@@ -185,3 +185,21 @@ def test_logits_have_a_time_dimension(pixels):
     torch.testing.assert_close(both[:, 1], 2 * both[:, 0])
     with pytest.raises(RequestError, match="no logits"):
         recurrent().logits(pixels)
+
+
+class Pyramid(nn.Module):
+    """One module called on maps of two sizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 3, 3, stride=2), nn.ReLU()
+
+    def forward(self, x):
+        return self.conv(self.act(self.conv(self.act(x))))
+
+
+def test_a_layer_whose_calls_differ_in_shape_is_no_choice():
+    net = nn.Sequential(Pyramid(), nn.Flatten())
+    assert TorchModel(net, name="net", image_size=(32, 32), layers=["*"]).layers == ("0", "1")
+    with pytest.raises(RequestError, match=r"layer '0\.conv' has another shape in each of its calls"):
+        TorchModel(net, name="net", image_size=(32, 32), layers=["0.conv"])

@@ -89,3 +89,12 @@ def test_a_ceiling_from_ncsnr_moves_with_the_repetitions_of_the_resampled_stimul
     )
     got = resampled(ceiling, ["b", "a"], np.array([[2, 0], [0, 2], [1, 1]]))
     np.testing.assert_allclose(got, [np.sqrt(1 / (1 + 1 / 3)), np.sqrt(1 / 2), np.sqrt(1 / (1 + 2 / 3))])
+
+
+def test_a_ceiling_of_trials_without_ids_is_not_taken_for_a_fixed_one() -> None:
+    trials = np.random.default_rng(0).normal(size=(6, 2, 4))
+    ceiling = xr.Dataset(
+        {"ceiling": ("neuroid", [0.5, 0.6]), "trials": (("stimulus", "neuroid", "repetition"), trials)}
+    )
+    with pytest.raises(DataError, match="stimulus"):
+        resampled(ceiling, [], np.ones((2, 6), int))

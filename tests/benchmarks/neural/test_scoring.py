@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from alignment.errors import DataError
 from alignment.resampling import stimulus_counts
 from benchmarks.contracts import Part
 from benchmarks.datasets.base import Split
@@ -79,3 +80,25 @@ def test_the_surface_has_every_layer_and_time_bin_with_an_interval_around_it():
     for number, row in enumerate(rows):
         assert row["raw"] == pytest.approx(float(np.median(data["r"].values[:, number].mean(0))))
         assert row["raw_low"] < row["raw"] < row["raw_high"]
+
+
+def judged_on(ids):
+    values = np.zeros((len(ids), 2))
+    array = xr.DataArray(values, dims=("stimulus", "neuroid"), coords={"stimulus": ids}, attrs={"dropped": []})
+    return evaluated(array, (Split("test", (), tuple(ids)),))
+
+
+def test_a_resample_leaves_every_subject_and_ceiling_something_to_correlate():
+    """Few stimuli of many: most draws would leave some subject, or the repeated stimuli, with next to nothing."""
+    ids = [f"s{i:03}" for i in range(60)]
+    subjects = {f"p{k}": judged_on(ids[6 * k : 6 * k + 6]) for k in range(10)}
+    counts = resample_counts(subjects, name="d", n_resamples=200, seed=0, repeated={"p3": ids[18:22]})
+    for subject, (drawn,) in counts.items():
+        assert ((drawn > 0).sum(axis=1) >= 2).all(), subject
+    assert ((counts["p3"][0][:, :4] > 0).sum(axis=1) >= 3).all()
+    assert np.concatenate([drawn[0] for drawn in counts.values()], axis=1).sum(axis=1).tolist() == [60] * 200
+
+
+def test_too_few_stimuli_to_resample_are_refused():
+    with pytest.raises(DataError, match="too few test stimuli"):
+        resample_counts({"a": judged_on(["x", "y"])}, name="d", n_resamples=50, seed=0, repeated={"a": ["x", "y"]})

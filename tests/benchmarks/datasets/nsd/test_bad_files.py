@@ -188,6 +188,15 @@ def test_check_reports_every_fault(broken: Tree, tmp_path: Path) -> None:
     assert not check_nsd(tmp_path / "nowhere")[0].ok
 
 
+def test_check_reads_compressed_betas_to_their_end(broken: Tree) -> None:
+    path = broken.betas(1, BETA, session=3, source="nii")
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[: len(content) // 2])
+    faults = [finding.found for finding in check_nsd(broken.root) if not finding.ok]
+    assert len(faults) == 1 and "betas_session03.nii.gz: truncated" in faults[0]
+
+
 def test_check_finds_a_trial_on_which_the_routes_differ(broken: Tree) -> None:
     lines = broken.behaviour(2).read_text().splitlines()
     fields = lines[5].split("\t")
