@@ -15,21 +15,13 @@ import numpy.typing as npt
 from scipy import stats
 
 from alignment.errors import RequestError
-from alignment.resampling import MINIMUM_SUBJECTS, Floats, standard_error
+from alignment.resampling import Floats, resamples_subjects
+from alignment.samples import Estimate, Samples
 
 Status = Literal["ok", "no_ceiling", "undefined", "incomplete", "flagged"]
 
 SIGNIFICANCE = 0.05
 FLAGGED_ABOVE = 1.05
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval, `low <= value <= high`."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -44,14 +36,18 @@ class Score:
         The same for the highest r a perfect model could reach; None without repetitions.
     normalised : Estimate or None
         raw / ceiling; None where that has no meaning.
+    lower : Estimate or None
+        Lower bound of the ceiling, where there is one: how well the other subjects do. Nothing is divided by it.
     status : {"ok", "no_ceiling", "undefined", "incomplete", "flagged"}
         no_ceiling: no repetitions to estimate one. undefined: the ceiling is not distinguishable from 0. incomplete: a
         part is missing. flagged: even the low end of `normalised` exceeds 1.05, which hints at leakage or at a ceiling
         of other repetitions than those evaluated.
     p_value : float or None
         Of the hypothesis that the ceiling is 0; None where it was not tested.
+    p_zero, p_lower : float or None
+        Two-sided, of the hypothesis that raw is 0, and that it is the lower bound of the ceiling.
     n_stimuli, n_neuroids, n_subjects : int
-        Evaluated stimuli (over all folds), kept neuroids (over all subjects), subjects.
+        Evaluated stimuli (over all folds), kept neuroids (over all subjects; None where the data are RDMs), subjects.
     subjects_resampled : bool
         Whether the intervals are about fresh subjects too (8 or more), or about these.
     """
@@ -59,10 +55,13 @@ class Score:
     raw: Estimate
     ceiling: Estimate | None
     normalised: Estimate | None
+    lower: Estimate | None
     status: Status
     p_value: float | None
+    p_zero: float | None
+    p_lower: float | None
     n_stimuli: int
-    n_neuroids: int
+    n_neuroids: int | None
     n_subjects: int
     subjects_resampled: bool
 
@@ -78,7 +77,7 @@ class Score:
             raise RequestError(f"score: fields {sorted(plain)} are not {sorted(names)}")
         if plain["status"] not in get_args(Status):
             raise RequestError(f"score: status {plain['status']!r} is none of {', '.join(get_args(Status))}")
-        estimates = {name: _estimate(plain[name]) for name in ("raw", "ceiling", "normalised")}
+        estimates = {name: _estimate(plain[name]) for name in ("raw", "ceiling", "normalised", "lower")}
         if estimates["raw"] is None:
             raise RequestError("score: raw is missing")
         return cls(**{**plain, **estimates})
@@ -141,58 +140,70 @@ def score(
         When subjects, neuroids or resamples do not match, or a value is not finite.
     """
     raws = _medians("values", values)
-    raw_resamples = _resamples("resampled", resampled, len(raws))
-    raw = interval(raws, raw_resamples, n_stimuli=n_stimuli)
-    upper = normalised = None
+    raw = Samples(raws, _resamples("resampled", resampled, len(raws)), n_stimuli=n_stimuli)
+    n_neuroids = sum(len(each) for each in values)
+    if ceiling is None:
+        return score_samples(raw, n_neuroids=n_neuroids, ceiling_p_value=ceiling_p_value)
+    if [len(c) for c in ceiling] != [len(v) for v in values]:
+        raise RequestError("ceiling: not of the same subjects and neuroids as the values")
+    if resampled_ceiling is None:
+        raise RequestError("resampled_ceiling: missing; a ceiling needs its own resamples for an interval")
+    resampled_upper = _resamples("resampled_ceiling", resampled_ceiling, len(raws))
+    if raw.resampled is None or resampled_upper.shape != raw.resampled.shape:
+        raise RequestError("resampled_ceiling: not as many resamples as of the values")
+    upper = Samples(_medians("ceiling", ceiling), resampled_upper, n_stimuli=n_stimuli)
+    return score_samples(raw, ceiling=upper, n_neuroids=n_neuroids, ceiling_p_value=ceiling_p_value)
+
+
+def score_samples(
+    raw: Samples,
+    *,
+    ceiling: Samples | None = None,
+    lower: Samples | None = None,
+    n_neuroids: int | None,
+    ceiling_p_value: float | None = None,
+) -> Score:
+    """A score from one value per subject and what resampling made of it; intervals as in `score`.
+
+    Parameters
+    ----------
+    raw : Samples
+    ceiling, lower : Samples, optional
+        The highest value the noise of the data allows, and a bound below it, on the same subjects and resamples.
+    n_neuroids : int or None
+        Kept neuroids over all subjects; None where the data are RDMs.
+    ceiling_p_value : float, optional
+        As in `score`.
+    """
+    normalised: Estimate | None = None
     status: Status = "no_ceiling"
     if ceiling is not None:
-        if [len(c) for c in ceiling] != [len(v) for v in values]:
-            raise RequestError("ceiling: not of the same subjects and neuroids as the values")
-        if resampled_ceiling is None:
-            raise RequestError("resampled_ceiling: missing; a ceiling needs its own resamples for an interval")
-        uppers = _medians("ceiling", ceiling)
-        upper_resamples = _resamples("resampled_ceiling", resampled_ceiling, len(raws))
-        if upper_resamples.shape != raw_resamples.shape:
-            raise RequestError("resampled_ceiling: not as many resamples as of the values")
-        upper = interval(uppers, upper_resamples, n_stimuli=n_stimuli)
+        upper = ceiling.estimate()
         status = _status(upper.value, ceiling_p_value)
         if status == "ok":
             ratio = raw.value / upper.value
-            rest = interval(raws - ratio * uppers, raw_resamples - ratio * upper_resamples, n_stimuli=n_stimuli)
+            rest = raw.minus(ceiling.times(ratio)).estimate()
             half = (rest.high - rest.low) / 2 / upper.value
             normalised = Estimate(ratio, ratio - half, ratio + half)
             status = "flagged" if normalised.low > FLAGGED_ABOVE else "ok"
     return Score(
-        raw=raw,
-        ceiling=upper,
+        raw=raw.estimate(),
+        ceiling=None if ceiling is None else ceiling.estimate(),
         normalised=normalised,
+        lower=None if lower is None else lower.estimate(),
         status=status,
         p_value=ceiling_p_value,
-        n_stimuli=n_stimuli,
-        n_neuroids=sum(len(v) for v in values),
-        n_subjects=len(raws),
-        subjects_resampled=len(raws) >= MINIMUM_SUBJECTS,
+        p_zero=raw.p_value(),
+        p_lower=None if lower is None else raw.minus(lower).p_value(),
+        n_stimuli=raw.n_stimuli,
+        n_neuroids=n_neuroids,
+        n_subjects=len(raw.values),
+        subjects_resampled=resamples_subjects(len(raw.values), subjects=raw.subjects),
     )
 
 
-def paired_difference(
-    a: Sequence[float],
-    b: Sequence[float],
-    *,
-    resampled_a: Sequence[Floats],
-    resampled_b: Sequence[Floats],
-    n_stimuli: int,
-) -> tuple[Estimate, float]:
+def paired_difference(a: Samples, b: Samples) -> tuple[Estimate, float]:
     """How much model a scores above model b on the same subjects, stimuli and resamples.
-
-    Parameters
-    ----------
-    a, b : sequence of float (subject,)
-        Median r over neuroids of each subject.
-    resampled_a, resampled_b : sequence of array (resample,)
-        One per subject; column by column the same resample for both models.
-    n_stimuli : int
-        Stimuli evaluated, over all folds.
 
     Returns
     -------
@@ -200,19 +211,14 @@ def paired_difference(
         Mean over subjects of a - b.
     p_value : float
         Two-sided, by Student's t with the degrees of freedom of `standard_error`.
+
+    Raises
+    ------
+    RequestError
+        The two are not of the same subjects and resamples.
     """
-    differences = np.asarray(a, np.float64) - np.asarray(b, np.float64)
-    first, second = (
-        _resamples("resampled_a", resampled_a, len(differences)),
-        _resamples("resampled_b", resampled_b, len(differences)),
-    )
-    if first.shape != second.shape:
-        raise RequestError(f"resampled_a {first.shape} and resampled_b {second.shape} are not the same resamples")
-    estimate = interval(differences, first - second, n_stimuli=n_stimuli)
-    error, freedom = standard_error(differences, first - second, n_stimuli=n_stimuli)
-    if error == 0:
-        return estimate, float(estimate.value == 0)
-    return estimate, float(2 * stats.t.sf(abs(estimate.value) / error, freedom))
+    difference = a.minus(b)
+    return difference.estimate(), difference.p_value()
 
 
 def false_discovery(p_values: Sequence[float]) -> npt.NDArray[np.float64]:
@@ -229,13 +235,6 @@ def false_discovery(p_values: Sequence[float]) -> npt.NDArray[np.float64]:
 def _status(upper: float, p_value: float | None) -> Status:
     untrue = upper <= 0 or (p_value is not None and not p_value <= SIGNIFICANCE)
     return "undefined" if untrue else "ok"
-
-
-def interval(values: Floats, resampled: Floats, *, n_stimuli: int) -> Estimate:
-    """Mean over subjects with its 95 % interval, value +- t x `standard_error`; arguments as there."""
-    error, freedom = standard_error(values, resampled, n_stimuli=n_stimuli)
-    value, half = float(np.mean(values)), float(stats.t.ppf(0.975, freedom) * error)
-    return Estimate(value, value - half, value + half)
 
 
 def _medians(name: str, of_subjects: Sequence[Floats]) -> npt.NDArray[np.float64]:

@@ -70,9 +70,19 @@ ENTRIES: dict[str, Entry] = {
         "macaque V4, Utah array, photographs; any session of the upstream repository by its id",
         ("201025", "210325"),
     ),
+    "kriegeskorte2008": Entry(
+        "benchmarks.datasets.kriegeskorte2008:build",
+        "RDMs of 92 objects: human IT fMRI, monkey IT, similarity judgements",
+        ("humanIT", "humanIT-group", "monkeyIT", "behaviour"),
+    ),
+    "algonauts2019_78": Entry(
+        "benchmarks.datasets.algonauts2019_78:build",
+        "fMRI RDMs of 78 photographs; 15 people, who agree at chance",
+        ("EVC", "IT"),
+    ),
     "folder": Entry(
         "benchmarks.datasets.folder:build",
-        "your own images and responses (data.folder=<folder>)",
+        "your own images and responses or RDMs (data.folder=<folder>)",
     ),
 }
 
@@ -109,9 +119,12 @@ def check_benchmark(name: str, settings: "Settings") -> None:
     RequestError
         No such benchmark or data set, or a setting without such a choice (with near misses).
     """
-    from benchmarks.neural.settings import check_settings
+    from benchmarks.choices import check_choices
+    from benchmarks.measures import check_measure
 
-    check_settings(settings)
+    check_choices(settings)
+    for measure in settings.benchmark.measure:
+        check_measure(measure)
     if is_file_reference(name) or name in BENCHMARKS:
         BENCHMARKS.find(name)
         return
@@ -126,22 +139,35 @@ def check_benchmark(name: str, settings: "Settings") -> None:
         _function(entry.refuses)(_place(dataset_name, settings), selection)
 
 
-def build_benchmark(name: str, settings: "Settings") -> "Benchmark":
-    """The benchmark a user typed.
+def build_benchmarks(name: str, settings: "Settings", *, measures: tuple[str, ...] = ()) -> "tuple[Benchmark, ...]":
+    """The benchmarks of the name a user typed, one per measure.
+
+    Parameters
+    ----------
+    measures : those of a suite, where the user asks for none
 
     Raises
     ------
     RequestError
-        No such benchmark, data set or selection (with near misses), or an option the data set does not take.
+        No such benchmark, data set, selection or measure (with near misses), a measure that needs what the data set has
+        not, or an option that means nothing here.
     """
-    from benchmarks.neural import neural_predictivity
-
     check_benchmark(name, settings)
     if is_file_reference(name) or name in BENCHMARKS:
-        return _own(name, settings)
+        return _own(name, settings, measures=measures)
     entry = ENTRIES.get(name.partition(".")[0])
     preferred = entry.preferred if entry else {}
-    return neural_predictivity(name, build_dataset(name, settings), settings=settings, preferred=preferred)
+    return _measured(name, build_dataset(name, settings), settings=settings, preferred=preferred, measures=measures)
+
+
+def _measured(
+    name: str, dataset: "DataSet", *, settings: "Settings", preferred: Mapping[str, Any], measures: tuple[str, ...]
+) -> "tuple[Benchmark, ...]":
+    from benchmarks.measures import build_measure, check_means_something, measures_of
+
+    chosen = measures_of(settings.benchmark.measure or measures, dataset, name=name)
+    check_means_something(settings, chosen)
+    return tuple(build_measure(each, name, dataset, settings=settings, preferred=preferred) for each in chosen)
 
 
 def is_made(name: str) -> bool:
@@ -200,18 +226,19 @@ def cache_folder(settings: "Settings") -> Path:
     return settings.results / "cache"
 
 
-def _own(name: str, settings: "Settings") -> "Benchmark":
+def _own(name: str, settings: "Settings", *, measures: tuple[str, ...]) -> "tuple[Benchmark, ...]":
     """A user's function: of no argument, it makes a `Benchmark`; of (settings, selection), a `DataSet` to score."""
-    from benchmarks.neural import neural_predictivity
-
     builder = BENCHMARKS.find(name)
     short = short_name(name)
     takes_settings = bool(inspect.signature(builder).parameters)
     with foreign_code(name):
         made = builder(_place(short, settings), None) if takes_settings else builder()
-    wanted = "responses" if takes_settings else "measure"
-    if not callable(getattr(made, wanted, None)):
-        raise RequestError(f"{name}: the function returned {type(made).__name__}, which has no `{wanted}`")
-    if not takes_settings:
-        return made
-    return neural_predictivity(short, made, settings=settings, preferred={})
+    wanted = ("responses", "rdms") if takes_settings else ("measure",)
+    if not any(callable(getattr(made, each, None)) for each in wanted):
+        lacking = " or ".join(f"`{each}`" for each in wanted)
+        raise RequestError(f"{name}: the function returned {type(made).__name__}, which has no {lacking}")
+    if takes_settings:
+        return _measured(short, made, settings=settings, preferred={}, measures=measures)
+    if settings.benchmark.measure:
+        raise RequestError(f"{name} is a benchmark of its own; leave benchmark.measure out")
+    return (made,)

@@ -40,7 +40,7 @@ def _settings(words: list[str]) -> "Settings":
 
 
 Words = Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", show_default=False)]
-KINDS = ("models", "suites", "benchmarks", "datasets")
+KINDS = ("models", "suites", "benchmarks", "measures", "datasets")
 
 
 @app.command()
@@ -61,7 +61,7 @@ def plan(words: Words) -> None:
 
 @app.command("list")
 def list_(kind: Annotated[str, typer.Argument(metavar="|".join(KINDS))] = "") -> None:
-    """Name what there is: models, suites, benchmarks, datasets."""
+    """Name what there is: models, suites, benchmarks, measures, datasets."""
     from benchmarks.listing import listing
 
     if kind and kind not in KINDS:

@@ -6,7 +6,7 @@ from alignment.errors import DataError, RequestError
 from alignment.models import describe_model
 from alignment.registry import foreign_code
 from benchmarks import report
-from benchmarks.catalogue import build_benchmark, build_dataset, cache_folder, check_files, short_name
+from benchmarks.catalogue import build_benchmarks, build_dataset, cache_folder, check_files, short_name
 from benchmarks.datasets.base import Fetches
 from benchmarks.plan import check, planned
 from benchmarks.results import Leaderboard, leaderboard, load_records, save_leaderboard
@@ -70,8 +70,9 @@ def show_command(settings: Settings) -> None:
         output.print(report.pairs_table(f"suite {suite.name}", ("", ""), rows))
     for name in settings.benchmark.name:
         with foreign_code(name):
-            described = build_benchmark(name, settings).describe()
-        output.print(report.pairs_table(f"benchmark {name}", ("", ""), list(described.items())))
+            described = [benchmark.describe() for benchmark in build_benchmarks(name, settings)]
+        for each in described:
+            output.print(report.pairs_table(f"benchmark {name}", ("", ""), list(each.items())))
     for name in settings.model.name:
         _show_model(name, settings, output=output)
 

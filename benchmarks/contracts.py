@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import xarray as xr
 
 from alignment.models.base import Model
+from alignment.samples import Samples
 from alignment.score import Score
 from alignment.stimuli import StimulusSet
 from benchmarks.fingerprint import PixelDigests
@@ -46,12 +47,16 @@ class Scored:
     Attributes
     ----------
     score : raw, ceiling and normalised, with intervals
+    raw : raw by subject and resample, by which models are compared
+    by_split : raw in each split, where there are several
     layer, time_bin, layer_share : the modal choice, and the share of subjects x folds that made it
     surface : one mapping per layer and time_bin: layer, time_bin, raw, raw_low, raw_high
     details : anything else worth keeping in the record
     """
 
     score: Score
+    raw: Samples
+    by_split: Mapping[str, float]
     layer: str
     time_bin: float
     layer_share: float

@@ -2,6 +2,7 @@
 
 from alignment.models import model_names, model_summary
 from benchmarks.catalogue import DATASETS, ENTRIES, benchmark_names
+from benchmarks.measures import MEASURES
 from benchmarks.suites import load_suite, suite_names
 
 
@@ -32,9 +33,19 @@ def _datasets() -> list[tuple[str, str]]:
     return [(name, f"{DATASETS.summary(name)} {_selections(name)}".rstrip()) for name in DATASETS.names()]
 
 
+def _measures() -> list[tuple[str, str]]:
+    return [(name, measure.summary) for name, measure in MEASURES.items()]
+
+
 def _selections(name: str) -> str:
     selections = ENTRIES[name].selections if name in ENTRIES else ()
     return f"[{', '.join(selections)}]" if selections else ""
 
 
-_LISTS = {"models": _models, "suites": _suites, "benchmarks": _benchmarks, "datasets": _datasets}
+_LISTS = {
+    "models": _models,
+    "suites": _suites,
+    "benchmarks": _benchmarks,
+    "measures": _measures,
+    "datasets": _datasets,
+}

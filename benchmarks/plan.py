@@ -12,7 +12,7 @@ from alignment.errors import AlignmentError, DataError, RequestError
 from alignment.models import check_model, has_weights, load_model, untrained
 from alignment.models.base import Model, with_settings
 from alignment.registry import foreign_code
-from benchmarks.catalogue import build_benchmark, cache_folder, check_benchmark, is_made
+from benchmarks.catalogue import build_benchmarks, cache_folder, check_benchmark, is_made
 from benchmarks.contracts import Benchmark, Part, Session
 from benchmarks.fingerprint import PixelDigests
 from benchmarks.provenance import available_memory
@@ -69,7 +69,7 @@ class Request:
     @property
     def boards(self) -> dict[str, tuple[str, ...]]:
         """Names of leaderboards, each with its benchmarks."""
-        names = tuple(benchmark.name for benchmark in self.benchmarks)
+        names = tuple(dict.fromkeys(benchmark.name for benchmark in self.benchmarks))
         return {self.suite.name: names} if self.suite else {name: (name,) for name in names}
 
     def session(self, notify: Callable[[str, int, int], None] = lambda *_: None) -> Session:
@@ -123,15 +123,17 @@ def check(settings: Settings) -> Request:
         faults.found += check_model(each.name, weights=each.weights, layers=each.layers or None, **_places(settings))
     faults.stop()
     digests = PixelDigests(Store(settings.results / "store"))
-    sound = {name: faults.of(partial(_sound, name, settings, digests)) for name in names if not is_made(name)}
+    measures = suite.measures if suite else ()
+    look = partial(_sound, settings=settings, digests=digests, measures=measures)
+    sound = {name: faults.of(partial(look, name)) for name in names if not is_made(name)}
     faults.stop()
     loaded = {each: faults.of(partial(build, each, settings)) for each in own}
     faults.stop()
     weighty = {each for each, model in loaded.items() if model is not None and has_weights(model)}
     entered = tuple(each for each in entered if not each.untrained or _base(each) in weighty)
-    sound |= {name: faults.of(partial(_sound, name, settings, digests)) for name in names if is_made(name)}
+    sound |= {name: faults.of(partial(look, name)) for name in names if is_made(name)}
     faults.stop()
-    benchmarks = tuple(benchmark for name in names if (benchmark := sound[name]))
+    benchmarks = tuple(benchmark for name in names for benchmark in sound[name] or ())
     return Request(settings, suite, entered, benchmarks, digests.store, digests)
 
 
@@ -225,19 +227,20 @@ def _suite(settings: Settings) -> Suite | None:
     return load_suite(settings.suite) if settings.suite else None
 
 
-def _sound(name: str, settings: Settings, digests: PixelDigests) -> Benchmark:
-    """Built, its data read and checked."""
+def _sound(name: str, *, settings: Settings, digests: PixelDigests, measures: tuple[str, ...]) -> tuple[Benchmark, ...]:
+    """Built, their data read and checked."""
     with foreign_code(f"benchmark {name!r}"):
-        benchmark = build_benchmark(name, settings)
-        benchmark.check()
-        benchmark.fingerprint(digests)
-    needed, there = benchmark.memory(), available_memory()
+        benchmarks = build_benchmarks(name, settings, measures=measures)
+        for benchmark in benchmarks:
+            benchmark.check()
+            benchmark.fingerprint(digests)
+    needed, there = max(benchmark.memory() for benchmark in benchmarks), available_memory()
     if needed > there:
         raise DataError(
             f"{name}: about {needed / 1e9:.0f} GB of memory are needed, {there / 1e9:.0f} GB are free; "
             "choose fewer stimuli or neuroids, or a larger machine"
         )
-    return benchmark
+    return benchmarks
 
 
 def _places(settings: Settings) -> dict[str, Path]:

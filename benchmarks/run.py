@@ -13,6 +13,7 @@ from alignment.registry import foreign_code
 from benchmarks.catalogue import cache_folder
 from benchmarks.contracts import Part, Session
 from benchmarks.datasets.partials import sweep_partials
+from benchmarks.packing import packed
 from benchmarks.plan import Planned, Request, build, plan_one
 from benchmarks.provenance import provenance
 from benchmarks.results import (
@@ -160,6 +161,8 @@ def _record(unit: Planned, request: Request, *, seconds: float) -> Record:
         },
         "layer": {"name": scored.layer, "time_bin": scored.time_bin, "share": scored.layer_share},
         "score": scored.score.to_dict(),
+        "samples": packed(scored.raw),
+        "by_split": dict(scored.by_split),
         "surface": list(scored.surface),
         "details": dict(scored.details),
         "parts": sorted(unit.part_keys.values()),

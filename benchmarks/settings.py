@@ -44,12 +44,24 @@ class BenchmarkSettings(_Section):
     """Which benchmark, and what to change of it; every change is named in its id."""
 
     name: Items = ()
+    measure: Items = Field((), description="what is measured (`bench list measures`): ridge, rsa, cka-linear, ...")
     selection: str | None = Field(None, description="how alpha is chosen: loo | gcv | kfold")
     pool: str | None = Field(None, description="average-pool maps to at most n x n; none keeps whole maps")
     projection: str | None = Field(None, description="sparse random projection to this many units")
     precision: str | None = Field(None, description="float32 | bfloat16 | float16")
     viewing: str | None = Field(None, description="whole (resize all of the image) | degrees (keep visual degrees)")
     scale: str | None = Field(None, description="none | floored_sd: how features are scaled before the ridge")
+    comparator: str | None = Field(
+        None, description="of RDMs: spearman | pearson | rho-a | cosine | ..."
+    )
+    distance: str | None = Field(
+        None, description="of RDMs: 1-pearson | squared-euclidean | 1-cosine | ..."
+    )
+    pooling: str | None = Field(None, description="of RDMs for ceilings: optimal (for the comparator) | mean")
+    components: str | None = Field(None, description="of pls and pcr: number of components")
+    units: str | None = Field(None, description="of reverse and matching: at most so many units, drawn by seed")
+    against: str | None = Field(None, description="of unique: the model whose share is taken out")
+    subjects: str | None = Field(None, description="of intervals: auto (resampled from 8 on) | fixed | resampled")
 
 
 class DataChoices(BaseModel):

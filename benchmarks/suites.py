@@ -26,6 +26,7 @@ class Suite:
     benchmarks : names of benchmarks, in the order of the report
     models : scored when the user names no model
     nulls : null rows scored beside every model
+    measures : what is measured where the user does not say; the data set's own default where this is empty
     """
 
     name: str
@@ -33,6 +34,7 @@ class Suite:
     benchmarks: tuple[str, ...]
     models: tuple[str, ...] = ()
     nulls: tuple[str, ...] = NULLS
+    measures: tuple[str, ...] = ()
 
 
 def configs_folder() -> Path:
@@ -81,7 +83,7 @@ def _suite(name: str, content: Any) -> Suite:
     """Check types by hand: reading a suite is part of `bench list`, which must start in an instant."""
     if not isinstance(content, dict):
         raise TypeError("it must map summary and benchmarks to their values")
-    lists = {key: content[key] for key in ("benchmarks", "models", "nulls") if key in content}
+    lists = {key: content[key] for key in ("benchmarks", "models", "nulls", "measures") if key in content}
     for key, value in lists.items():
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise TypeError(f"{key} must be a list of names")

@@ -1,4 +1,4 @@
-"""A user's own images and responses, in one folder.
+"""A user's own images, and responses or RDMs, in one folder.
 
     my_data/
       images/             one png, jpg, ... per stimulus, 8 bits a channel
@@ -10,27 +10,44 @@
                           the same for every subject
 
 or, in the place of the first three tables, `responses.nc`: netCDF with a variable `responses` whose dims are
-presentation, neuroid and perhaps time_bin (ms), the columns above as coordinates along presentation and neuroid.
+presentation, neuroid and perhaps time_bin (ms), the columns above as coordinates along presentation and neuroid;
+or `assembly.nc`: a netCDF assembly of Brain-Score, `splits.csv` beside it as above.
 
 The ceiling comes from `ncsnr` where it is given, else from the repetitions (split-half), else there is none. Neuroids
 of several subjects are scored subject by subject; a presentation that is NaN for all neuroids of a subject was not
 shown to that subject. Time-resolved responses have no ceiling.
+
+A folder that holds RDMs in the place of responses:
+
+    my_rdms/
+      images/       as above
+      rdms.npy      (rdm, stimulus, stimulus), symmetric, or (rdm, pair), the upper triangle row by row; NaN for a pair
+                    that was not measured, the same pairs in every RDM
+      stimuli.csv   a row per row of an RDM: stimulus (file name, or its stem); not needed where there are as many
+                    images as rows, numbered alike, and the rows are in the order of their names
+      rdms.csv      optional, a row per RDM: subject, session; else every RDM is of another subject
+
+or, in the place of the last three, `rdms.hdf5` as rsatoolbox writes it: stimuli in the pattern descriptor `stimulus`,
+RDM descriptors `subject` and `session` where they are there. A subject's RDM is the mean over sessions.
 """
 
 import re
 from pathlib import Path
 
-from alignment.errors import RequestError
+from alignment.errors import DataError, RequestError
 from alignment.stimuli import StimulusSet
+from benchmarks.datasets import folder_rdms, folder_responses
 from benchmarks.datasets.base import DataSettings
-from benchmarks.datasets.folder_files import read_folder
+from benchmarks.datasets.given_rdms import GivenRDMs
+from benchmarks.datasets.image_files import ImageFolder
 from benchmarks.datasets.options import check_options
 from benchmarks.datasets.presented import Presented
 
 NAME = "folder"
+READABLE = (*folder_responses.READERS, *folder_rdms.READERS)
 
 
-def open_folder(settings: DataSettings) -> Presented:
+def open_folder(settings: DataSettings) -> Presented | GivenRDMs:
     """The data set in a folder; this module's first lines give the layout.
 
     Parameters
@@ -48,21 +65,47 @@ def open_folder(settings: DataSettings) -> Presented:
     name = f"{NAME}.{re.sub(r'[^A-Za-z0-9._-]', '-', place.resolve().name)}"
     check_options(settings.options, accepted=("visual_degrees",), name=NAME)
     degrees = _degrees(settings.options.get("visual_degrees"))
-    files = read_folder(place)
-    ids = tuple(sorted(set(files.responses["stimulus"].values.tolist())))
-    sources = tuple(files.images.files[stimulus] for stimulus in ids)
+    path = _measured(place)
+    open_one = _open_rdms if path.name in folder_rdms.READERS else _open_responses
+    return open_one(path, name=name, degrees=degrees)
+
+
+def _open_responses(path: Path, *, name: str, degrees: float | None) -> Presented:
+    found = folder_responses.read_responses(path)
+    ids = tuple(sorted(set(found.responses["stimulus"].values.tolist())))
     return Presented(
         name,
-        StimulusSet(name, ids, files.images.read, visual_degrees=degrees, sources=sources),
-        files.responses,
-        own_splits=files.splits,
+        _stimuli(name, ids, found.images, degrees=degrees),
+        found.responses,
+        own_splits=found.splits,
         folds_name=NAME,
-        marks=() if degrees is None else (f"visual_degrees={degrees:g}",),
-        said={"images without responses": len(files.images.files) - len(ids), "folder": str(place)},
+        marks=_marks(degrees),
+        said={"images without responses": len(found.images.files) - len(ids), "folder": str(path.parent)},
     )
 
 
-def build(settings: DataSettings, selection: str | None) -> Presented:
+def _open_rdms(path: Path, *, name: str, degrees: float | None) -> GivenRDMs:
+    found = folder_rdms.read_rdms(path)
+    ids = found.rdms.stimuli
+    return GivenRDMs(
+        name,
+        _stimuli(name, ids, found.images, degrees=degrees),
+        found.rdms,
+        marks=_marks(degrees),
+        said={"images without a row": len(found.images.files) - len(ids), "folder": str(path.parent)},
+    )
+
+
+def _stimuli(name: str, ids: tuple[str, ...], images: ImageFolder, *, degrees: float | None) -> StimulusSet:
+    sources = tuple(images.files[stimulus] for stimulus in ids)
+    return StimulusSet(name, ids, images.read, visual_degrees=degrees, sources=sources)
+
+
+def _marks(degrees: float | None) -> tuple[str, ...]:
+    return () if degrees is None else (f"visual_degrees={degrees:g}",)
+
+
+def build(settings: DataSettings, selection: str | None) -> Presented | GivenRDMs:
     """The data set of `data.folder=<dir>`; nothing can be selected of it."""
     if selection is not None:
         raise RequestError(f"{NAME}.{selection}: nothing follows {NAME}; name the place with data.{NAME}=<your folder>")
@@ -74,6 +117,18 @@ def _place(settings: DataSettings) -> Path:
     if place is None:
         raise RequestError(f"{NAME}: no folder is named; add data.{NAME}=<your folder>")
     return place
+
+
+def _measured(place: Path) -> Path:
+    """The one file that holds responses or RDMs."""
+    if not place.is_dir():
+        raise DataError(f"{place}: no such folder; make it, with images/ and one of {', '.join(READABLE)} in it")
+    there = [name for name in READABLE if (place / name).exists()]
+    if not there:
+        raise DataError(f"{place}: none of {', '.join(READABLE)} in it; put one of them there")
+    if len(there) > 1:
+        raise DataError(f"{place}: {' and '.join(there)} are there; keep one")
+    return place / there[0]
 
 
 def _degrees(text: str | None) -> float | None:

@@ -14,8 +14,21 @@ def read_array(path: Path, *, dims: Sequence[str]) -> np.ndarray:
     Raises
     ------
     DataError
-        The file is missing, truncated, pickled or no npy file; its values are not real numbers; its number of axes
-        differs, or an axis is empty.
+        As `read_numbers`; or its number of axes differs, or an axis is empty.
+    """
+    array = read_numbers(path)
+    if array.ndim != len(dims) or not array.size:
+        raise DataError(f"{path}: shape is {array.shape}, expected ({', '.join(dims)}), none empty")
+    return array
+
+
+def read_numbers(path: Path) -> np.ndarray:
+    """A real-valued array of any shape.
+
+    Raises
+    ------
+    DataError
+        The file is missing, truncated, pickled or no npy file; its values are not real numbers.
     """
     try:
         array = np.load(path, allow_pickle=False)
@@ -25,6 +38,4 @@ def read_array(path: Path, *, dims: Sequence[str]) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         kind = array.dtype if isinstance(array, np.ndarray) else "an npz archive"
         raise DataError(f"{path}: holds {kind}, expected one npy array of real numbers")
-    if array.ndim != len(dims) or not array.size:
-        raise DataError(f"{path}: shape is {array.shape}, expected ({', '.join(dims)}), none empty")
     return array

@@ -1,6 +1,6 @@
 """Neural predictivity: how well a network's layers predict responses to stimuli the fit has not seen."""
 
-from benchmarks.neural.predictivity import NeuralPredictivity
-from benchmarks.neural.settings import RidgeMeasure, neural_predictivity
+from benchmarks.neural.measure import RidgeMeasure
+from benchmarks.neural.predictivity import NeuralPredictivity, neural_predictivity
 
 __all__ = ["NeuralPredictivity", "RidgeMeasure", "neural_predictivity"]

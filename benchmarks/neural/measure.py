@@ -12,6 +12,7 @@ from alignment import seeds
 from alignment.correlation import pearson
 from alignment.encoding import FeatureSource, RowSubset, fit_ridge, gram_equivalent
 from alignment.encoding.ridge import Selection
+from alignment.resampling import Subjects
 from benchmarks.datasets.base import Split
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(-4, 4, 17))
@@ -27,7 +28,7 @@ class RidgeMeasure:
     selection : how the alpha of each neuroid is chosen within the training stimuli
     scale : of features before the ridge; they are always centred
     alphas : multiples of the mean eigenvalue of the training Gram
-    n_bootstrap, seed : of the intervals
+    n_bootstrap, seed, subjects : of the intervals
     """
 
     selection: Selection = "loo"
@@ -35,6 +36,7 @@ class RidgeMeasure:
     alphas: tuple[float, ...] = ALPHAS
     n_bootstrap: int = 1000
     seed: int = 0
+    subjects: Subjects = "auto"
 
     def of_fits(self) -> dict[str, object]:
         """The settings that enter a fit; resamples are drawn later."""

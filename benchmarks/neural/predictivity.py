@@ -13,8 +13,10 @@ from alignment import fingerprint
 from alignment.errors import DataError
 from alignment.models.base import Model
 from alignment.resampling import resampled_medians
-from alignment.score import Score, score
+from alignment.samples import Samples
+from alignment.score import Score, score_samples
 from alignment.stimuli import StimulusSet
+from benchmarks.choices import asked_of, id_of, marks_of, recording_of, recording_words
 from benchmarks.contracts import Part, Scored, Session
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.ceilings import repeated_stimuli, resampled
@@ -27,6 +29,7 @@ from benchmarks.neural.scoring import (
     Evaluated,
     Measured,
     Picked,
+    by_split,
     choose,
     evaluated,
     n_evaluated,
@@ -35,6 +38,7 @@ from benchmarks.neural.scoring import (
     surface,
 )
 from benchmarks.recordings import Recording
+from benchmarks.settings import Settings
 
 CODE_VERSION = 1
 
@@ -75,18 +79,8 @@ class NeuralPredictivity:
     @property
     def measured_by(self) -> str:
         """Regression, alpha rule, scaling, pooling, projection, precision, viewing, and other non-default settings."""
-        recording = self.recording
-        words = [
-            "ridge",
-            self.ridge.selection,
-            self.ridge.scale if self.ridge.scale != "none" else "",
-            f"avg{recording.pool}x{recording.pool}" if recording.pool else "maps",
-            f"srp{recording.projection}" if recording.projection else "",
-            recording.precision if recording.precision != "float32" else "",
-            recording.viewing if recording.viewing != "degrees" else "",
-        ]
-        marks = f"[{','.join(self.marks)}]" if self.marks else ""
-        return "-".join(word for word in words if word) + marks
+        scale = self.ridge.scale if self.ridge.scale != "none" else ""
+        return id_of(("ridge", self.ridge.selection, scale, *recording_words(self.recording)), self.marks)
 
     @property
     def id(self) -> str:
@@ -176,12 +170,15 @@ class NeuralPredictivity:
         picked = {name: pick(measured, name, cells) for name, cells in chosen.items()}
         votes = Counter(cell for cells in chosen.values() for cell in cells)
         modal, count = votes.most_common(1)[0]
+        raw, scored = self._score(picked, subjects, counts=counts)
         return Scored(
-            score=self._score(picked, subjects, counts=counts),
+            score=scored,
+            raw=raw,
+            by_split=by_split(picked, subjects),
             layer=modal.layer,
             time_bin=modal.time_bin,
             layer_share=count / votes.total(),
-            surface=surface(measured, subjects, counts=counts),
+            surface=surface(measured, subjects, counts=counts, resampled=self.ridge.subjects),
             details={"subjects": _details(picked, subjects, chosen=chosen)},
         )
 
@@ -229,27 +226,50 @@ class NeuralPredictivity:
         subjects: Mapping[str, Evaluated],
         *,
         counts: Mapping[str, list[np.ndarray]],
-    ) -> Score:
+    ) -> tuple[Samples, Score]:
         medians = [
             resampled_medians(of.predicted, subjects[name].observed, counts[name]) for name, of in picked.items()
         ]
         ceilings = [self.dataset.ceiling(name) for name in picked]
+        n_stimuli = n_evaluated(subjects.values())
+        values = np.array([np.median(of.r) for of in picked.values()])
+        raw = Samples(values, np.stack(medians), n_stimuli=n_stimuli, subjects=self.ridge.subjects)
         known = [ceiling for ceiling in ceilings if ceiling is not None]
-        complete = len(known) == len(ceilings)
-        of_neuroids = [ceiling["ceiling"].values for ceiling in known]
-        return score(
-            [of.r for of in picked.values()],
-            of_neuroids if complete else None,
-            resampled=medians,
-            resampled_ceiling=[
+        upper = None
+        if len(known) == len(ceilings):
+            highest = np.array([np.median(ceiling["ceiling"].values) for ceiling in known])
+            of_subjects = [
                 self._resampled_ceiling(name, ceiling, evaluated=subjects[name], counts=counts[name])
                 for name, ceiling in zip(picked, known, strict=True)
             ]
-            if complete
-            else None,
-            n_stimuli=n_evaluated(subjects.values()),
+            upper = Samples(highest, np.stack(of_subjects), n_stimuli=n_stimuli, subjects=self.ridge.subjects)
+        return raw, score_samples(
+            raw,
+            ceiling=upper,
+            n_neuroids=sum(len(of.r) for of in picked.values()),
             ceiling_p_value=_combined([float(ceiling["p_value"]) for ceiling in known]),
         )
+
+
+def neural_predictivity(
+    name: str, dataset: DataSet, *, settings: Settings, preferred: Mapping[str, Any]
+) -> NeuralPredictivity:
+    """The benchmark of a data set under a user's settings; arguments as for `benchmarks.measures.build_measure`."""
+    options = {**preferred, **asked_of(settings)}
+    measure = RidgeMeasure(
+        selection=options.get("selection", "loo"),
+        scale=options.get("scale", "none"),
+        n_bootstrap=settings.n_bootstrap,
+        seed=settings.seed,
+        subjects=options.get("subjects", "auto"),
+    )
+    return NeuralPredictivity(
+        name,
+        dataset,
+        measure=measure,
+        recording=recording_of(options),
+        marks=(*dataset.marks, *marks_of(settings)),
+    )
 
 
 def _combined(p_values: Sequence[float]) -> float | None:

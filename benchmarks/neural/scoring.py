@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from alignment.errors import DataError
-from alignment.resampling import resampled_medians, stimulus_counts
-from alignment.score import interval
+from alignment.resampling import Subjects, resampled_medians, stimulus_counts
+from alignment.samples import Samples
 from benchmarks.contracts import Part
 from benchmarks.datasets.base import Split
 
@@ -44,10 +44,12 @@ class Picked:
     Attributes
     ----------
     r : (neuroid,), held-out r averaged over folds
+    by_fold : per fold, the median r over neuroids
     predicted : per fold (stimulus, neuroid), predictions of its held-out stimuli
     """
 
     r: np.ndarray
+    by_fold: list[float]
     predicted: list[np.ndarray]
 
 
@@ -153,7 +155,16 @@ def pick(measured: Measured, subject: str, cells: Sequence[Cell]) -> Picked:
         data = measured[Part(subject, cell.layer)].sel(time_bin=cell.time_bin)
         r.append(data["r"].values[fold])
         predicted.append(data["predicted"].values[data["held_out_in"].values == fold])
-    return Picked(np.mean(r, axis=0), predicted)
+    return Picked(np.mean(r, axis=0), [float(np.median(of_fold)) for of_fold in r], predicted)
+
+
+def by_split(picked: Mapping[str, Picked], subjects: Mapping[str, Evaluated]) -> dict[str, float]:
+    """Score of each split, the mean over the subjects that have it: how far a ranking hangs on the split."""
+    found: dict[str, list[float]] = {}
+    for subject, of in picked.items():
+        for name, value in zip(subjects[subject].names, of.by_fold, strict=True):
+            found.setdefault(name, []).append(value)
+    return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def surface(
@@ -161,6 +172,7 @@ def surface(
     subjects: Mapping[str, Evaluated],
     *,
     counts: Mapping[str, list[np.ndarray]],
+    resampled: Subjects = "auto",
 ) -> list[dict[str, Any]]:
     """Raw score and interval of every layer at every time_bin, the same layer in all folds and subjects."""
     rows = []
@@ -171,7 +183,8 @@ def surface(
             for subject, of in picked.items()
         ]
         values = np.array([np.median(of.r) for of in picked.values()])
-        estimate = interval(values, np.stack(medians), n_stimuli=n_evaluated(subjects.values()))
+        n_stimuli = n_evaluated(subjects.values())
+        estimate = Samples(values, np.stack(medians), n_stimuli=n_stimuli, subjects=resampled).estimate()
         row = {"raw": estimate.value, "raw_low": estimate.low, "raw_high": estimate.high}
         rows.append({"layer": cell.layer, "time_bin": cell.time_bin, **row})
     return rows

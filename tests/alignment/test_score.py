@@ -10,7 +10,8 @@ from scipy import stats
 
 from alignment.errors import RequestError
 from alignment.resampling import resampled_correlations, resampled_medians, standard_error, stimulus_counts
-from alignment.score import Estimate, Score, false_discovery, paired_difference, score
+from alignment.samples import Estimate, Samples
+from alignment.score import Score, false_discovery, paired_difference, score
 
 
 def test_counts_are_a_bootstrap_fixed_by_seed_and_names() -> None:
@@ -164,14 +165,15 @@ def test_paired_models_differ_where_their_marginal_intervals_overlap() -> None:
     random = np.random.default_rng(7)
     common = 0.05 * random.standard_normal(1000)
     a, b = 0.32 + common + 0.003 * random.standard_normal((2, 1000)) - np.array([[0], [0.02]])
-    difference, p_value = paired_difference([0.32], [0.30], resampled_a=[a], resampled_b=[b], n_stimuli=200)
+    first, second = (Samples(np.array([v]), r[None], n_stimuli=200) for v, r in ((0.32, a), (0.30, b)))
+    difference, p_value = paired_difference(first, second)
     marginal = score([np.array([0.32])], None, resampled=[a], n_stimuli=200).raw
     assert difference.value == pytest.approx(0.02)
     assert 0 < difference.low < difference.value < difference.high
     assert marginal.low < 0.30
     z = 0.02 / np.std(a - b, ddof=1)
     assert p_value == pytest.approx(2 * stats.t.sf(z, 199), rel=0.5)
-    same, certain = paired_difference([0.3], [0.3], resampled_a=[a], resampled_b=[a], n_stimuli=200)
+    same, certain = paired_difference(first, first)
     assert (same, certain) == (Estimate(0, 0, 0), 1.0)
 
 
@@ -184,9 +186,19 @@ def test_false_discovery_is_benjamini_hochberg() -> None:
 
 def test_a_score_survives_json() -> None:
     measured = Score(
-        raw=Estimate(0.5, 0.4, 0.6), ceiling=Estimate(0.8, math.nan, math.inf), normalised=None, status="undefined",
-        p_value=0.3, n_stimuli=100, n_neuroids=20, n_subjects=1, subjects_resampled=False,
-    )  # fmt: skip
+        raw=Estimate(0.5, 0.4, 0.6),
+        ceiling=Estimate(0.8, math.nan, math.inf),
+        normalised=None,
+        lower=None,
+        status="undefined",
+        p_value=0.3,
+        p_zero=0.01,
+        p_lower=None,
+        n_stimuli=100,
+        n_neuroids=20,
+        n_subjects=1,
+        subjects_resampled=False,
+    )
     text = json.dumps(measured.to_dict(), allow_nan=False)
     again = Score.from_dict(json.loads(text))
     assert again.ceiling is not None

@@ -19,6 +19,7 @@ from alignment.ceiling import (
 )
 from alignment.correlation import pearson, weighted_pearson
 from alignment.resampling import resampled_medians, stimulus_counts
+from alignment.samples import Samples
 from alignment.score import Score, paired_difference, score
 
 N_SIMULATIONS = 200
@@ -233,9 +234,15 @@ def test_paired_difference_finds_small_differences_and_no_false_ones() -> None:
     def p_value(noise_a: float, noise_b: float) -> float:
         predicted, observed = experiment.fold()
         models = [predicted + noise * random.standard_normal(predicted.shape) for noise in (noise_a, noise_b)]
-        medians = [[float(np.median(pearson(model, observed)))] for model in models]
-        first, second = (resampled_medians([model], [observed], [counts]) for model in models)
-        return paired_difference(*medians, resampled_a=[first], resampled_b=[second], n_stimuli=100)[1]
+        first, second = (
+            Samples(
+                np.median(pearson(model, observed), keepdims=True),
+                resampled_medians([model], [observed], [counts])[None],
+                n_stimuli=100,
+            )
+            for model in models
+        )
+        return paired_difference(first, second)[1]
 
     false = np.mean([p_value(0.5, 0.5) < 0.05 for _ in range(N_SIMULATIONS)])
     found = np.mean([p_value(0.2, 0.7) < 0.05 for _ in range(N_SIMULATIONS // 4)])

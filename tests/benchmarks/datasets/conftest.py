@@ -1,5 +1,11 @@
-"""A user's folder: images, and four repetitions of each in mixed order."""
+"""A user's folder: images, and four repetitions of each in mixed order; and servers in the place of upstream ones."""
 
+import functools
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -34,3 +40,31 @@ def folder(tmp_path: Path) -> Path:
     shown.to_csv(place / "presentations.csv", index=False)
     np.save(place / "responses.npy", values)
     return place
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], str]]:
+    """Call it with a folder, and the address it returns answers with the folder's files."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *args: None)
+    with ExitStack() as running:
+
+        def start(folder: Path) -> str:
+            handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+            server = running.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            running.callback(thread.join)
+            running.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_address[1]}"
+
+        yield start
+
+
+@pytest.fixture
+def closed_url(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address where nothing listens."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"

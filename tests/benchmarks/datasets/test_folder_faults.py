@@ -56,8 +56,8 @@ def _splits(**columns: list[str]) -> Callable[[Path], None]:
 
 
 FAULTS: list[tuple[Callable[[Path], object], str]] = [
-    (lambda folder: (folder / "responses.npy").unlink(), "no responses.nc and no responses.npy"),
-    (lambda folder: (folder / "responses.nc").touch(), "both responses.nc and responses.npy"),
+    (lambda folder: (folder / "responses.npy").unlink(), r"none of responses\.nc, responses\.npy, .* in it; put one"),
+    (lambda folder: (folder / "responses.nc").touch(), r"responses\.nc and responses\.npy are there; keep one"),
     (lambda folder: (folder / "presentations.csv").unlink(), r"presentations\.csv: no such file; add it"),
     (lambda folder: (folder / "images").rename(folder / "pictures"), "images: no such folder"),
     (lambda folder: (folder / "images" / NAMES[7]).unlink(), r"presentations\.csv: stimulus 'image007\.png': no image"),

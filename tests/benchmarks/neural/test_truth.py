@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alignment.models.torch_model import TorchModel
-from benchmarks.catalogue import build_benchmark
+from benchmarks.catalogue import build_benchmarks
 from benchmarks.contracts import Scored, Session
 from benchmarks.datasets.nsd_simulator import truth_model
 from benchmarks.fingerprint import PixelDigests
@@ -35,7 +35,7 @@ def truth() -> TorchModel:
 
 
 def benchmark(roi: str, place: Path) -> NeuralPredictivity:
-    made = build_benchmark(f"nsd-smoke.{roi}", parse([f"results={place}"]))
+    (made,) = build_benchmarks(f"nsd-smoke.{roi}", parse([f"results={place}"]))
     assert isinstance(made, NeuralPredictivity)
     return made
 

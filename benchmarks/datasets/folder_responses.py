@@ -1,6 +1,6 @@
-"""Reading a user's folder: tables and responses into Responses, every fault named with its file."""
+"""Reading responses and their tables from a user's folder, every fault named with its file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import xarray as xr
 from alignment.arrays import responses_array
 from alignment.errors import DataError, near_misses
 from benchmarks.datasets.base import Split
+from benchmarks.datasets.folder_tables import as_text, check_length, read_table, resolve
 from benchmarks.datasets.image_files import ImageFolder
 from benchmarks.datasets.npy_files import read_array
 from benchmarks.datasets.splits import by_label
@@ -25,8 +26,8 @@ HALVES = ("train", "test")
 
 
 @dataclass(frozen=True)
-class FolderFiles:
-    """What a user's folder holds.
+class FolderResponses:
+    """Responses in a user's folder.
 
     Attributes
     ----------
@@ -55,43 +56,33 @@ class _Table:
     time_bins: Sequence[float] = (0.0,)
 
 
-def read_folder(folder: Path) -> FolderFiles:
-    """Read `images/`, the responses and the tables of a folder.
+def read_responses(path: Path) -> FolderResponses:
+    """Read the responses in `path`, the tables beside it, and find the images.
+
+    Parameters
+    ----------
+    path : `responses.npy`, `responses.nc` or `assembly.nc` in a folder that has `images/` as well
 
     Raises
     ------
     DataError
         A file is missing, damaged, or does not fit the others.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; make it, with images/ and responses.nc or responses.npy in it")
-    images = ImageFolder(folder / "images")
-    table = _one_table(folder)
-    ids = _resolve(table.presentation["stimulus"], images, path=table.files["presentation"])
-    responses = _responses(table, ids)
-    return FolderFiles(responses, _splits(folder, table, ids, images), images)
-
-
-def _one_table(folder: Path) -> _Table:
-    netcdf, npy = folder / "responses.nc", folder / "responses.npy"
-    if netcdf.exists() and npy.exists():
-        raise DataError(f"{folder}: both responses.nc and responses.npy are there; keep one")
-    if netcdf.exists():
-        return _from_netcdf(netcdf)
-    if npy.exists():
-        return _from_npy(npy)
-    raise DataError(f"{folder}: no responses.nc and no responses.npy in it; put one of them there")
+    images = ImageFolder(path.with_name("images"))
+    table = READERS[path.name](path)
+    ids = resolve(table.presentation["stimulus"], images, path=table.files["presentation"])
+    return FolderResponses(_responses(table, ids), _splits(path.parent, table, ids, images), images)
 
 
 def _from_npy(path: Path) -> _Table:
     values = read_array(path, dims=("presentation", "neuroid"))
     presentations = path.with_name("presentations.csv")
-    presentation = _csv(presentations, columns=PRESENTATION, required="stimulus")
-    _same_length(presentations, presentation, len(values), what=f"{path.name} has {len(values)} presentations")
+    presentation = read_table(presentations, columns=PRESENTATION, required="stimulus")
+    check_length(presentation, len(values), path=presentations, what=f"{path.name} has {len(values)} presentations")
     neuroids = path.with_name("neuroids.csv")
-    neuroid = _csv(neuroids, columns=NEUROID) if neuroids.exists() else pd.DataFrame()
+    neuroid = read_table(neuroids, columns=NEUROID) if neuroids.exists() else pd.DataFrame()
     if neuroids.exists():
-        _same_length(neuroids, neuroid, values.shape[1], what=f"{path.name} has {values.shape[1]} neuroids")
+        check_length(neuroid, values.shape[1], path=neuroids, what=f"{path.name} has {values.shape[1]} neuroids")
     return _Table(
         values, _columns(presentation), _columns(neuroid), {"presentation": presentations, "neuroid": neuroids}
     )
@@ -120,6 +111,25 @@ def _from_netcdf(path: Path) -> _Table:
     return _Table(array.values, presentation, neuroid, {"presentation": path, "neuroid": path}, time_bins)
 
 
+def _from_assembly(path: Path) -> _Table:
+    from alignment.assemblies import read_assembly
+
+    array = read_assembly(path)
+    presentation, neuroid = (
+        {name: array[name].values.tolist() for name in names if name in array.coords}
+        for names in (PRESENTATION, NEUROID)
+    )
+    files = {"presentation": path, "neuroid": path}
+    return _Table(array.values, presentation, neuroid, files, array["time_bin"].values.tolist())
+
+
+READERS: Mapping[str, Callable[[Path], _Table]] = {
+    "responses.nc": _from_netcdf,
+    "responses.npy": _from_npy,
+    "assembly.nc": _from_assembly,
+}
+
+
 def _along(array: xr.DataArray, dim: str, known: Sequence[str], *, path: Path) -> dict[str, list[Any]]:
     """Known coordinates along `dim`; other ones are the user's own, unless they look like a slip of the pen."""
     columns = {}
@@ -134,59 +144,16 @@ def _along(array: xr.DataArray, dim: str, known: Sequence[str], *, path: Path) -
     return columns
 
 
-def _csv(path: Path, *, columns: Sequence[str], required: str | None = None) -> pd.DataFrame:
-    """All cells as text, so that 0001 stays 0001."""
-    try:
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig", skipinitialspace=True
-        )
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; add it, a row for each with the columns {', '.join(columns)}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot read the table ({str(error).splitlines()[0]}); write it again") from None
-    for column in table.columns:
-        if column not in columns:
-            raise DataError(
-                f"{path}: unknown column {column!r}{near_misses(column, columns)}; known: {', '.join(columns)}"
-            )
-    if required and required not in table:
-        raise DataError(f"{path}: no column {required!r}; add it")
-    for column in table.columns:
-        blank = np.flatnonzero(table[column].str.strip() == "")
-        if len(blank):
-            raise DataError(f"{path}: column {column!r} is blank in row {blank[0] + 1} ({len(blank)} rows); fill it in")
-    return table
-
-
 def _columns(table: pd.DataFrame) -> dict[str, list[str]]:
     return {str(column): table[column].tolist() for column in table.columns}
-
-
-def _same_length(path: Path, table: pd.DataFrame, expected: int, *, what: str) -> None:
-    if len(table) != expected:
-        raise DataError(f"{path}: {len(table)} rows, but {what}; give one row to each, in the same order")
-
-
-def _resolve(stimuli: Sequence[Any], images: ImageFolder, *, path: Path) -> list[str]:
-    """File name of each stimulus text."""
-    names = [_text(stimulus) for stimulus in stimuli]
-    try:
-        known = {name: images.resolve(name) for name in dict.fromkeys(names)}
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    return [known[name] for name in names]
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _responses(table: _Table, ids: Sequence[str]) -> xr.DataArray:
     count = table.values.shape[1]
     neuroid: dict[str, Any] = {
         "neuroid": np.arange(count),
-        "subject": [_text(name) for name in table.neuroid.get("subject", [ONE_SUBJECT] * count)],
-        "roi": [_text(name) for name in table.neuroid.get("roi", [""] * count)],
+        "subject": [as_text(name) for name in table.neuroid.get("subject", [ONE_SUBJECT] * count)],
+        "roi": [as_text(name) for name in table.neuroid.get("roi", [""] * count)],
     }
     if "ncsnr" in table.neuroid:
         neuroid["ncsnr"] = _numbers(table, "neuroid", "ncsnr", least=0)
@@ -196,7 +163,7 @@ def _responses(table: _Table, ids: Sequence[str]) -> xr.DataArray:
         table.values,
         stimulus=ids,
         repetition=None if repetition is None else repetition.astype(int).tolist(),
-        session=[_text(name) for name in table.presentation.get("session", [""] * len(ids))],
+        session=[as_text(name) for name in table.presentation.get("session", [""] * len(ids))],
         time_bins=table.time_bins,
         neuroid=neuroid,
     )
@@ -213,7 +180,7 @@ def _numbers(table: _Table, dim: str, name: str, *, least: float, whole: bool = 
     if column is None:
         return None
     try:
-        values = np.array([float(_text(cell)) for cell in column])
+        values = np.array([float(as_text(cell)) for cell in column])
     except ValueError as error:
         raise DataError(f"{table.files[dim]}: {name} of a {dim}: {error}; write a number") from None
     bad = np.flatnonzero(~(np.isfinite(values) & (values >= least)) | (whole & (values % 1 != 0)))
@@ -230,15 +197,15 @@ def _splits(folder: Path, table: _Table, ids: Sequence[str], images: ImageFolder
     if path.exists() and "split" in table.presentation:
         raise DataError(f"{path}: there is a column `split` with the presentations as well; keep one of the two")
     if "split" in table.presentation:
-        labels = [_text(label) for label in table.presentation["split"]]
+        labels = [as_text(label) for label in table.presentation["split"]]
         return _halves(_one_label(ids, labels, path=table.files["presentation"]), path=table.files["presentation"])
     if not path.exists():
         return None
-    rows = _csv(path, columns=SPLIT_TABLE, required="stimulus")
+    rows = read_table(path, columns=SPLIT_TABLE, required="stimulus")
     if ("split" in rows) == ("fold" in rows):
         raise DataError(f"{path}: give one of the columns `split` (train or test) and `fold`")
     label = "split" if "split" in rows else "fold"
-    label_of = _one_label(_resolve(rows["stimulus"].tolist(), images, path=path), rows[label].tolist(), path=path)
+    label_of = _one_label(resolve(rows["stimulus"].tolist(), images, path=path), rows[label].tolist(), path=path)
     for fault, where in ((set(ids) - set(label_of), "is not in it"), (set(label_of) - set(ids), "has no responses")):
         if fault:
             raise DataError(

@@ -1,0 +1,93 @@
+"""What a user may set of a benchmark: which values exist, and what they make of a recording and of an id."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from alignment.errors import RequestError, unknown
+from alignment.record import PRECISIONS
+from alignment.rsa.comparators import COMPARATORS
+from alignment.rsa.distances import DISTANCES
+from benchmarks.recordings import Recording
+from benchmarks.settings import Settings
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "selection": ("loo", "gcv", "kfold"),
+    "scale": ("none", "floored_sd"),
+    "precision": tuple(PRECISIONS),
+    "viewing": ("degrees", "whole"),
+    "comparator": (*COMPARATORS, "spearman-squared"),
+    "distance": tuple(DISTANCES),
+    "pooling": ("optimal", "mean"),
+    "subjects": ("auto", "fixed", "resampled"),
+}
+NUMBERS = ("pool", "projection", "components", "units")
+# those of a run that enter a number without being part of a measure's own name
+OF_THE_RUN = ("seed", "n_bootstrap")
+
+
+def check_choices(settings: Settings) -> None:
+    """Refuse a choice that does not exist, or that means nothing here; reads no data.
+
+    Raises
+    ------
+    RequestError
+        A setting has no such choice (with near misses).
+    """
+    asked = asked_of(settings)
+    for key, choices in CHOICES.items():
+        if key in asked and asked[key] not in choices:
+            raise unknown(f"benchmark.{key}", asked[key], choices)
+    for key in NUMBERS:
+        whole_number(key, asked.get(key, "none"))
+    if asked.get("precision") == "tf32" and not settings.device.startswith("cuda"):
+        raise RequestError(f"benchmark.precision=tf32 means nothing on {settings.device}; use device=cuda or float32")
+
+
+def asked_of(settings: Settings) -> dict[str, str]:
+    """What the user said of the benchmark, key by key."""
+    given = settings.benchmark.model_dump().items()
+    return {key: value for key, value in given if value is not None and key not in ("name", "measure")}
+
+
+def whole_number(key: str, text: str) -> int | None:
+    """A number above 0, or None for `none`."""
+    if text == "none":
+        return None
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise RequestError(f"benchmark.{key}={text}: give a whole number above 0, or none")
+    return int(text)
+
+
+def recording_of(options: Mapping[str, Any]) -> Recording:
+    """How activations are recorded: maps average-pooled to 4x4, nothing projected, where nothing else was asked for."""
+    return Recording(
+        pool=whole_number("pool", options.get("pool", "4")),
+        projection=whole_number("projection", options.get("projection", "none")),
+        precision=options.get("precision", "float32"),
+        viewing=options.get("viewing", "degrees"),
+    )
+
+
+def marks_of(settings: Settings) -> tuple[str, ...]:
+    """Non-default settings of the run that enter a number, as an id names them."""
+    defaults, marks = Settings(), {key: getattr(settings, key) for key in OF_THE_RUN}
+    subjects = settings.benchmark.subjects
+    if subjects not in (None, "auto"):
+        marks["subjects"] = subjects
+    return tuple(f"{key}={value}" for key, value in marks.items() if value != getattr(defaults, key, None))
+
+
+def recording_words(recording: Recording) -> tuple[str, ...]:
+    """What of a recording an id names."""
+    words = (
+        f"avg{recording.pool}x{recording.pool}" if recording.pool else "maps",
+        f"srp{recording.projection}" if recording.projection else "",
+        recording.precision if recording.precision != "float32" else "",
+        recording.viewing if recording.viewing != "degrees" else "",
+    )
+    return tuple(word for word in words if word)
+
+
+def id_of(words: tuple[str, ...], marks: tuple[str, ...]) -> str:
+    """`ridge-loo-avg4x4[seed=1]`."""
+    return "-".join(word for word in words if word) + (f"[{','.join(marks)}]" if marks else "")

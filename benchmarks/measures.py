@@ -1,0 +1,108 @@
+"""What can be measured on a data set, by name, without importing how."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from alignment.errors import RequestError, unknown
+
+if TYPE_CHECKING:
+    from benchmarks.contracts import Benchmark
+    from benchmarks.settings import Settings
+
+RESPONSES, RDMS = "responses", "rdms"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One kind of measurement.
+
+    Attributes
+    ----------
+    builder : "module:function" taking (name, dataset, settings=..., preferred=...) and giving a `Benchmark`
+    summary : one line for a list
+    needs : what a data set must hold, any of "responses" and "rdms"
+    settings : keys under `benchmark.` that mean something to it
+    """
+
+    builder: str
+    summary: str
+    needs: tuple[str, ...] = (RESPONSES,)
+    settings: tuple[str, ...] = ()
+
+
+_RECORDED = ("pool", "projection", "precision", "viewing", "subjects")
+_RIDGE = ("selection", "scale", *_RECORDED)
+
+MEASURES: Mapping[str, Measure] = {
+    "ridge": Measure(
+        "benchmarks.neural:neural_predictivity", "ridge to each neuroid, held-out Pearson r", settings=_RIDGE
+    ),
+    "rsa": Measure(
+        "benchmarks.similarity:rsa",
+        "representational similarity: RDM of a layer with that of the brain",
+        (RESPONSES, RDMS),
+        ("comparator", "distance", "pooling", *_RECORDED),
+    ),
+}
+
+
+def measures_of(asked: tuple[str, ...], dataset: Any, *, name: str) -> tuple[str, ...]:
+    """The measures asked for, if the data set has what they need; its own default where none was asked for.
+
+    Raises
+    ------
+    RequestError
+        No such measure (with near misses), or one that needs what the data set has not.
+    """
+    held = RDMS if callable(getattr(dataset, RDMS, None)) else RESPONSES
+    for measure in asked:
+        check_measure(measure)
+        if held not in MEASURES[measure].needs:
+            fitting = ", ".join(each for each, entry in MEASURES.items() if held in entry.needs)
+            raise RequestError(f"{name} holds {held}, which {measure} cannot use; choose from {fitting}")
+    return tuple(dict.fromkeys(asked)) or (("rsa",) if held == RDMS else ("ridge",))
+
+
+def check_measure(name: str) -> None:
+    """Whether there is a measure of this name.
+
+    Raises
+    ------
+    RequestError
+        There is none (with near misses).
+    """
+    if name not in MEASURES:
+        raise unknown("measure", name, MEASURES)
+
+
+def check_means_something(settings: "Settings", measures: tuple[str, ...]) -> None:
+    """Refuse settings that none of the measures heeds, so that no wish is silently ignored.
+
+    Raises
+    ------
+    RequestError
+        A setting means nothing to any of them; it says to which it does.
+    """
+    heeded = {key for measure in measures for key in MEASURES[measure].settings}
+    for key, value in settings.benchmark.model_dump().items():
+        if value is None or key in ("name", "measure") or key in heeded:
+            continue
+        fitting = ", ".join(name for name, entry in MEASURES.items() if key in entry.settings)
+        raise RequestError(f"benchmark.{key} means nothing to {', '.join(measures)}; it is a setting of {fitting}")
+
+
+def build_measure(
+    measure: str, name: str, dataset: Any, *, settings: "Settings", preferred: Mapping[str, Any]
+) -> "Benchmark":
+    """The benchmark that takes a measure on a data set.
+
+    Parameters
+    ----------
+    measure : a key of MEASURES
+    name : of the benchmark, as a user types it
+    preferred : settings that differ from the common defaults on this data set; what the user asks for wins
+    """
+    module, _, function = MEASURES[measure].builder.partition(":")
+    return getattr(importlib.import_module(module), function)(name, dataset, settings=settings, preferred=preferred)

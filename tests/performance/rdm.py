@@ -1,0 +1,96 @@
+"""RDMs and their comparison against rsatoolbox, in one process, same threads: `python -m tests.performance.rdm`."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from rsatoolbox.data import Dataset
+from rsatoolbox.rdm import RDMs as ToolboxRDMs
+from rsatoolbox.rdm import calc_rdm
+from rsatoolbox.rdm import compare as toolbox_compare
+
+from alignment.rsa import RDMs, compare, rdm
+from alignment.seeds import generator
+
+Row = tuple[str, float, str]
+
+STIMULI, UNITS = 1000, 100_000
+PEOPLE, MODELS = 20, 8
+
+# features are made where they are read, so that the RDM alone is measured
+PEAK = """
+import torch
+from alignment.rsa import rdm
+from benchmarks.provenance import peak_memory
+
+class Made:
+    shape = (10_000, 4096)
+
+    def columns(self, start, stop):
+        draw = torch.Generator().manual_seed(start)
+        return torch.randn(10_000, stop - start, generator=draw)
+
+pairs = rdm(Made(), distance="1-pearson").float()
+assert pairs.shape == (49_995_000,)
+print(peak_memory())
+"""
+
+
+def measure() -> list[Row]:
+    """Every figure with its target."""
+    return [*distances(), *ranks(), memory()]
+
+
+def distances() -> list[Row]:
+    """1 - Pearson of float32 features, as a network gives them."""
+    x = torch.randn(STIMULI, UNITS, generator=torch.Generator().manual_seed(0))
+    data = Dataset(x.numpy())
+    ours, here = fastest(lambda: rdm(x), repeats=3)
+    theirs, there = fastest(lambda: calc_rdm(data, method="correlation").dissimilarities[0], repeats=1)
+    case = f"RDM, 1 - Pearson, {STIMULI} stimuli x {UNITS} units"
+    return [
+        (f"{case}: seconds", ours, ""),
+        (f"{case}: times faster than rsatoolbox", theirs / ours, ">= 6"),
+        (f"{case}: largest difference from rsatoolbox's float32", float(np.abs(here.numpy() - there).max()), "<= 1e-5"),
+    ]
+
+
+def ranks() -> list[Row]:
+    """Spearman of people's RDMs with models', no ties."""
+    pairs = STIMULI * (STIMULI - 1) // 2
+    x, y = (generator(0, "rdm", count).random((count, pairs)) for count in (PEOPLE, MODELS))
+    names = tuple(map(str, range(STIMULI)))
+    a, b = RDMs(x, names), RDMs(y, names)
+    their_a, their_b = ToolboxRDMs(x), ToolboxRDMs(y)
+    ours, here = fastest(lambda: compare(a, b, comparator="spearman"), repeats=3)
+    theirs, there = fastest(lambda: toolbox_compare(their_a, their_b, method="spearman"), repeats=3)
+    case = f"Spearman of {PEOPLE} x {MODELS} RDMs of {STIMULI} stimuli"
+    return [
+        (f"{case}: seconds", ours, ""),
+        (f"{case}: times faster than rsatoolbox", theirs / ours, ">= 1"),
+        (f"{case}: largest difference from rsatoolbox", float(np.abs(here - there).max()), "<= 1e-6"),
+    ]
+
+
+def memory() -> Row:
+    """Peak resident memory of a process that makes one large RDM, the float32 result included."""
+    run = subprocess.run([sys.executable, "-c", PEAK], check=True, capture_output=True, text=True)
+    return ("RDM, 1 - Pearson, 10000 stimuli x 4096 units: peak memory, GB", int(run.stdout) / 1e9, "< 3")
+
+
+def fastest(call: Callable[[], object], *, repeats: int) -> tuple[float, object]:
+    """Shortest wall time in seconds, and what the last call gave."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = call()
+        times.append(time.perf_counter() - start)
+    return min(times), result
+
+
+if __name__ == "__main__":
+    for title, figure, target in measure():
+        print(f"{title:<110} {figure:10.4g}  {target}")
