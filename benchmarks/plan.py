@@ -17,7 +17,7 @@ from benchmarks.contracts import Benchmark, Part, Session
 from benchmarks.fingerprint import PixelDigests
 from benchmarks.provenance import available_memory
 from benchmarks.recordings import Recordings
-from benchmarks.results import record_path
+from benchmarks.results import load_records, record_path
 from benchmarks.settings import Settings
 from benchmarks.store import Store
 from benchmarks.suites import Suite, check_nulls, load_suite
@@ -44,6 +44,12 @@ class Entrant:
     untrained: bool = False
     shuffled: bool = False
     null: str = ""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        controls = [word for word in ("untrained", "shuffled") if getattr(self, word)]
+        return with_settings(self.name, *controls)
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,9 @@ def check(settings: Settings) -> Request:
     faults = Faults()
     suite = faults.of(lambda: _suite(settings))
     names = settings.benchmark.name or (suite.benchmarks if suite else ())
-    entered = faults.of(lambda: entrants(settings, suite)) or ()
+    # without its suite, nobody knows whether a model is missing
+    entered = (faults.of(lambda: entrants(settings, suite)) if names or settings.model.name else None) or ()
+    faults.of(lambda: load_records(settings.results))
     own = tuple(dict.fromkeys(_base(each) for each in entered))
     faults.of(lambda: _check_places(settings))
     for name in names:
@@ -214,7 +222,8 @@ def plan_one(entrant: Entrant, model: Model, *, benchmark: Benchmark, request: R
     key = fingerprint.of_parts("record", of_benchmark, of_model, model_name, benchmark.id, *keys.values())
     done = record_path(request.settings.results, key).is_file()
     pending = () if done else tuple(part for part, part_key in keys.items() if not request.store.has(part_key))
-    cost = benchmark.bytes(model, pending, session) if pending else 0
+    with foreign_code(f"{model_name} on one image"):
+        cost = benchmark.bytes(model, pending, session) if pending else 0
     return Planned(entrant, model, model_name, benchmark, key, keys, pending, done, cost)
 
 
@@ -222,7 +231,9 @@ _DEFAULT = Suite(name="default", summary="", benchmarks=())
 
 
 def _suite(settings: Settings) -> Suite | None:
-    if (settings.suite is None) == (not settings.benchmark.name):
+    if settings.suite is not None and settings.benchmark.name:
+        raise RequestError(f"suite={settings.suite} and benchmark={settings.benchmark.name[0]}: give one, not both")
+    if settings.suite is None and not settings.benchmark.name:
         raise RequestError("name one of suite=<name> and benchmark=<name>; `bench list suites` shows what there is")
     return load_suite(settings.suite) if settings.suite else None
 

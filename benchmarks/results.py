@@ -166,12 +166,15 @@ def _pair(record: Record) -> tuple[str, str]:
 
 
 def _tell_apart(records: Sequence[Record]) -> list[tuple[str, str, Record]]:
-    """(name of the model, id of the benchmark, record); one name for one content in all rows of the table."""
+    """(name of the model, id of the benchmark, record); one name for one content in all rows of the table.
+
+    Responses shuffled on purpose are other responses under the same id, which the row says already.
+    """
     models: dict[str, set[str]] = {}
-    benchmarks: dict[str, set[str]] = {}
+    benchmarks: dict[tuple[str, bool], set[str]] = {}
     for record in records:
         models.setdefault(record["model"]["name"], set()).add(record["model"]["fingerprint"])
-        benchmarks.setdefault(record["benchmark"]["id"], set()).add(record["benchmark"]["fingerprint"])
+        benchmarks.setdefault(_data_of(record), set()).add(record["benchmark"]["fingerprint"])
 
     def marked(name: str, digest: str, contents: set[str]) -> str:
         return f"{name}@{digest[:SHORT]}" if len(contents) > 1 else name
@@ -179,11 +182,15 @@ def _tell_apart(records: Sequence[Record]) -> list[tuple[str, str, Record]]:
     return [
         (
             marked(name := record["model"]["name"], record["model"]["fingerprint"], models[name]),
-            marked(code := record["benchmark"]["id"], record["benchmark"]["fingerprint"], benchmarks[code]),
+            marked(record["benchmark"]["id"], record["benchmark"]["fingerprint"], benchmarks[_data_of(record)]),
             record,
         )
         for record in records
     ]
+
+
+def _data_of(record: Record) -> tuple[str, bool]:
+    return record["benchmark"]["id"], record["model"]["null"] == "shuffled"
 
 
 def _row(model: str, benchmark: str, record: Record) -> dict[str, Any]:
@@ -212,7 +219,13 @@ def _estimate(name: str, estimate: Mapping[str, float] | None) -> dict[str, floa
 
 
 def _incomplete(named: Sequence[tuple[str, str, Record]], benchmarks: Sequence[str]) -> list[dict[str, Any]]:
-    """A row for every benchmark that a model lacks, among those it has by the same measure."""
+    """A row for every benchmark that a model lacks, among those it has by the same measure.
+
+    Measures that nobody took on some of the benchmarks are a user's trials, not a part of the suite.
+    """
+    covered: dict[str, set[str]] = {}
+    for _, _, record in named:
+        covered.setdefault(record["benchmark"]["measure"], set()).add(record["benchmark"]["name"])
     have: dict[tuple[str, str], set[str]] = {}
     nulls: dict[str, str] = {}
     for model, _, record in named:
@@ -229,5 +242,5 @@ def _incomplete(named: Sequence[tuple[str, str, Record]], benchmarks: Sequence[s
         }
         for model, measure in sorted(have)
         for name in benchmarks
-        if name not in have[model, measure]
+        if name not in have[model, measure] and covered[measure] >= set(benchmarks)
     ]

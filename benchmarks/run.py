@@ -94,7 +94,7 @@ def run(request: Request, *, notify: Notify) -> Outcome:
         try:
             model = build(entrant, settings)
         except UNIT_FAILURES as fault:
-            failures.append(f"{entrant.name}: {_line(fault)}")
+            failures.append(f"{entrant.label}: {_line(fault)}")
             continue
         for benchmark in request.benchmarks:
             try:
@@ -105,7 +105,7 @@ def run(request: Request, *, notify: Notify) -> Outcome:
                 _complete(unit, request, session=session, notify=notify)
                 computed += 1
             except UNIT_FAILURES as fault:
-                failures.append(f"{entrant.name} on {benchmark.name}: {_line(fault)}")
+                failures.append(f"{entrant.label} on {benchmark.id}: {_line(fault)}")
     return Outcome(computed, cached, tuple(failures), write_boards(request))
 
 
