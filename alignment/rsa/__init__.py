@@ -1,23 +1,43 @@
-"""Representational similarity: RDMs, how they are made, compared and exchanged."""
+"""Representational similarity: RDMs, how they are made, compared, pooled, resampled and exchanged."""
 
 from alignment.rsa.comparators import COMPARATORS, compare, midranks
 from alignment.rsa.crossnobis import CROSSNOBIS, crossnobis, noise_precision
 from alignment.rsa.distances import DISTANCES, rdm
 from alignment.rsa.interchange import from_rsatoolbox, read_rdm_file, to_rsatoolbox, write_rdm_file
+from alignment.rsa.pooling import Bounds, Comparison, agreement_p_value, leave_one_out, pool
 from alignment.rsa.rdms import RDMs
+from alignment.rsa.resampling import (
+    DualBootstrap,
+    bound_deviations,
+    dual_bootstrap,
+    resampled_bounds,
+    resampled_similarities,
+    similarity_deviations,
+)
 
 __all__ = [
     "COMPARATORS",
     "CROSSNOBIS",
     "DISTANCES",
+    "Bounds",
+    "Comparison",
+    "DualBootstrap",
     "RDMs",
+    "agreement_p_value",
+    "bound_deviations",
     "compare",
     "crossnobis",
+    "dual_bootstrap",
     "from_rsatoolbox",
+    "leave_one_out",
     "midranks",
     "noise_precision",
+    "pool",
     "rdm",
     "read_rdm_file",
+    "resampled_bounds",
+    "resampled_similarities",
+    "similarity_deviations",
     "to_rsatoolbox",
     "write_rdm_file",
 ]
