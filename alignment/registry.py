@@ -260,6 +260,9 @@ def foreign_code(where: str) -> Iterator[None]:
         kind = DataError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else RequestError
         file = f" ({error.filename})" if error.filename else ""
         raise kind(f"{where}: {type(error).__name__}: {reason}{file}") from error
+    # it ends the program without a word, and with a code that means something else here
+    except SystemExit as error:
+        raise RequestError(f"{where}: SystemExit: {error.code}; raise an error that says what is wrong") from error
     # this is the border to code we did not write, which can raise anything
     except Exception as error:
         reason = " ".join(str(error).split())

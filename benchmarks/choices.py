@@ -1,28 +1,50 @@
 """What a user may set of a benchmark: which values exist, and what they make of a recording and of an id."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from alignment.errors import RequestError, unknown
 from alignment.record import PRECISIONS
+from alignment.resampling import Subjects
 from alignment.rsa.comparators import COMPARATORS
 from alignment.rsa.distances import DISTANCES
 from benchmarks.recordings import Recording
 from benchmarks.settings import Settings
+
+SQUARED = "-squared"
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "selection": ("loo", "gcv", "kfold"),
     "scale": ("none", "floored_sd"),
     "precision": tuple(PRECISIONS),
     "viewing": ("degrees", "whole"),
-    "comparator": (*COMPARATORS, "spearman-squared"),
-    "distance": tuple(DISTANCES),
+    "comparator": (*COMPARATORS, *(f"{name}{SQUARED}" for name in COMPARATORS)),
+    # those that need a covariance of the units are for notebooks
+    "distance": tuple(name for name, distance in DISTANCES.items() if not distance.needs_precision),
     "pooling": ("optimal", "mean"),
     "subjects": ("auto", "fixed", "resampled"),
 }
 NUMBERS = ("pool", "projection", "components", "units")
+DIGITS = 10
 # those of a run that enter a number without being part of a measure's own name
 OF_THE_RUN = ("seed", "n_bootstrap")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How intervals are made; nothing here enters a fit.
+
+    Attributes
+    ----------
+    n_bootstrap : resamples of stimuli
+    seed : of the draws
+    subjects : whether intervals are about fresh subjects too
+    """
+
+    n_bootstrap: int = 1000
+    seed: int = 0
+    subjects: Subjects = "auto"
 
 
 def check_choices(settings: Settings) -> None:
@@ -31,16 +53,23 @@ def check_choices(settings: Settings) -> None:
     Raises
     ------
     RequestError
-        A setting has no such choice (with near misses).
+        Some settings have no such choice (with near misses); all of them are named.
     """
     asked = asked_of(settings)
-    for key, choices in CHOICES.items():
-        if key in asked and asked[key] not in choices:
-            raise unknown(f"benchmark.{key}", asked[key], choices)
+    faults = [
+        str(unknown(f"benchmark.{key}", asked[key], choices))
+        for key, choices in CHOICES.items()
+        if key in asked and asked[key] not in choices
+    ]
     for key in NUMBERS:
-        whole_number(key, asked.get(key, "none"))
+        try:
+            whole_number(key, asked.get(key, "none"))
+        except RequestError as fault:
+            faults.append(str(fault))
     if asked.get("precision") == "tf32" and not settings.device.startswith("cuda"):
-        raise RequestError(f"benchmark.precision=tf32 means nothing on {settings.device}; use device=cuda or float32")
+        faults.append(f"benchmark.precision=tf32 means nothing on {settings.device}; use device=cuda or float32")
+    if faults:
+        raise RequestError("; ".join(faults))
 
 
 def asked_of(settings: Settings) -> dict[str, str]:
@@ -53,7 +82,7 @@ def whole_number(key: str, text: str) -> int | None:
     """A number above 0, or None for `none`."""
     if text == "none":
         return None
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+    if not (text.isascii() and text.isdecimal() and len(text) < DIGITS) or int(text) < 1:
         raise RequestError(f"benchmark.{key}={text}: give a whole number above 0, or none")
     return int(text)
 
@@ -68,6 +97,11 @@ def recording_of(options: Mapping[str, Any]) -> Recording:
     )
 
 
+def inference_of(options: Mapping[str, Any], settings: Settings) -> Inference:
+    """How intervals are made: subjects resampled from 8 on, where nothing else was asked for."""
+    return Inference(settings.n_bootstrap, seed=settings.seed, subjects=options.get("subjects", "auto"))
+
+
 def marks_of(settings: Settings) -> tuple[str, ...]:
     """Non-default settings of the run that enter a number, as an id names them."""
     defaults, marks = Settings(), {key: getattr(settings, key) for key in OF_THE_RUN}
@@ -75,6 +109,14 @@ def marks_of(settings: Settings) -> tuple[str, ...]:
     if subjects not in (None, "auto"):
         marks["subjects"] = subjects
     return tuple(f"{key}={value}" for key, value in marks.items() if value != getattr(defaults, key, None))
+
+
+def card_of_data(described: Mapping[str, Any]) -> dict[str, str]:
+    """What a data set says of itself, so that it stands beside what the measure says of itself."""
+    return {
+        f"data: {key}": ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        for key, value in described.items()
+    }
 
 
 def recording_words(recording: Recording) -> tuple[str, ...]:

@@ -1,15 +1,20 @@
 """What each command of `bench` does, once its words are settings."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from rich.console import Console
 
-from alignment.errors import DataError, RequestError
-from alignment.models import describe_model
+from alignment.errors import DataError, RequestError, near_misses, unknown
+from alignment.models import describe_model, display_name
 from alignment.registry import foreign_code
 from benchmarks import report
-from benchmarks.catalogue import build_benchmarks, build_dataset, cache_folder, check_files, short_name
-from benchmarks.datasets.base import Fetches
+from benchmarks.catalogue import benchmark_names, build_benchmarks, build_dataset, cache_folder, check_files, short_name
+from benchmarks.comparison import paired
+from benchmarks.datasets.base import DataSet, Fetches, holds_rdms
+from benchmarks.datasets.nsd.check import Finding
 from benchmarks.plan import check, planned
-from benchmarks.results import Leaderboard, leaderboard, load_records, save_leaderboard
+from benchmarks.results import Leaderboard, Record, leaderboard, load_records, named_records, save_leaderboard
 from benchmarks.run import run
 from benchmarks.settings import Settings
 from benchmarks.suites import load_suite
@@ -21,6 +26,9 @@ def run_command(settings: Settings) -> int:
     """`bench run`: returns the exit code."""
     request = check(settings)
     output = report.console()
+    for benchmark in request.benchmarks:
+        for note in benchmark.notes:
+            output.print(f"{benchmark.name}: {note}", soft_wrap=True)
     with report.progress(output) as notify:
         outcome = run(request, notify=notify)
     for failure in outcome.failures:
@@ -51,11 +59,49 @@ def leaderboard_command(settings: Settings) -> None:
     records = load_records(settings.results)
     output = report.console()
     for name, benchmarks in names.items():
+        _check_recorded(records, name, benchmarks=benchmarks, settings=settings)
         board = leaderboard(records, benchmarks)
-        if board.rows.empty:
-            raise RequestError(f"no records of {name} in {settings.results / 'records'}; bench run makes them")
         save_leaderboard(settings.results, name, board)
         _print_board(name, board, settings, output=output)
+
+
+def compare_command(settings: Settings) -> None:
+    """`bench compare`: from the records at hand.
+
+    Raises
+    ------
+    RequestError
+        Fewer than two models are named, or one has no record here (with near misses).
+    """
+    if len(settings.model.name) < 2:
+        raise RequestError("name two models or more: model=a,b")
+    records = load_records(settings.results)
+    output = report.console()
+    for name, benchmarks in _board_names(settings).items():
+        _check_recorded(records, name, benchmarks=benchmarks, settings=settings)
+        named = named_records(records, benchmarks)
+        known = [model for model, _, _ in named]
+        models = [_in_table(model, known) for model in settings.model.name]
+        output.print(report.paired_table(name, paired(named, models)))
+
+
+def _check_recorded(records: Sequence[Record], name: str, *, benchmarks: Sequence[str], settings: Settings) -> None:
+    recorded = {record["benchmark"]["name"] for record in records}
+    if not recorded.isdisjoint(benchmarks):
+        return
+    # a suite or a benchmark that there is, and that nobody scored, is no slip of the pen
+    hint, known = "", benchmark_names()
+    if not settings.suite and name not in known:
+        hint = near_misses(name, recorded) or near_misses(name, known)
+    raise RequestError(f"no records of {name} in {settings.results / 'records'}; bench run makes them{hint}")
+
+
+def _in_table(model: str, known: Sequence[str]) -> str:
+    """The name that tables give to what a user types: `./net.py:build` is `net:build` there."""
+    for name in (model, display_name(model)):
+        if name in known:
+            return name
+    raise unknown("model in the table", model, known)
 
 
 def show_command(settings: Settings) -> None:
@@ -102,6 +148,19 @@ def fetch_command(settings: Settings) -> None:
         report.console().print(f"{name}: {'at hand' if paths else 'nothing to download'}")
 
 
+def export_command(settings: Settings) -> None:
+    """`bench data export`: the data of the named benchmarks in the files of other tools, in the folder `to=` says."""
+    from benchmarks.datasets.export import export
+
+    if settings.to is None:
+        raise RequestError("say where: to=<folder>")
+    for name in _named_benchmarks(settings):
+        with foreign_code(name):
+            written = export(build_dataset(name, settings), settings.to)
+        for path in written:
+            report.console().print(str(path), soft_wrap=True)
+
+
 def check_command(settings: Settings) -> None:
     """`bench data check`: what is there, and every fault.
 
@@ -113,7 +172,7 @@ def check_command(settings: Settings) -> None:
     output = report.console()
     for name in _named_benchmarks(settings):
         findings = check_files(name, settings)
-        rows = [("ok" if finding.ok else "FAULT", finding.what, finding.found) for finding in findings]
+        rows = [(_state(finding), finding.what, finding.found) for finding in findings]
         if rows:
             output.print(report.pairs_table(f"files of {name}", ("", "", ""), rows))
         faults = sum(not finding.ok for finding in findings)
@@ -124,18 +183,36 @@ def check_command(settings: Settings) -> None:
             _print_loaded(name, settings, output=output)
 
 
+def _state(finding: Finding) -> str:
+    if not finding.ok:
+        return "FAULT"
+    return "part" if finding.incomplete else "ok"
+
+
 def _print_loaded(name: str, settings: Settings, *, output: Console) -> None:
     dataset = build_dataset(name, settings)
-    rows = list(dataset.describe().items())
+    measured = _rdms_read(dataset) if holds_rdms(dataset) else _responses_read(dataset)
+    output.print(report.pairs_table(name, ("", ""), [*dataset.describe().items(), *measured]))
+
+
+def _rdms_read(dataset: Any) -> list[tuple[str, str]]:
+    rdms = dataset.rdms()
+    return [("RDMs", f"{len(rdms)} of {len(rdms.stimuli)} stimuli")]
+
+
+def _responses_read(dataset: DataSet) -> list[tuple[str, str]]:
+    rows = []
     for subject in dataset.subjects:
         responses = dataset.responses(subject)
         shape = ", ".join(f"{length} {dim}" for dim, length in responses.sizes.items())
         dropped = responses.attrs.get("dropped", [])
         rows.append((f"responses of {subject}", f"{shape}; dropped neuroids: {', '.join(dropped) or 'none'}"))
-    output.print(report.pairs_table(name, ("", ""), rows))
+    return rows
 
 
 def _named_benchmarks(settings: Settings) -> tuple[str, ...]:
+    if settings.suite and settings.benchmark.name:
+        raise RequestError(f"suite={settings.suite} and benchmark={settings.benchmark.name[0]}: give one, not both")
     names = settings.benchmark.name or (load_suite(settings.suite).benchmarks if settings.suite else ())
     if not names:
         raise RequestError("name one of suite=<name> and benchmark=<name>; `bench list` shows what there is")
@@ -143,17 +220,17 @@ def _named_benchmarks(settings: Settings) -> tuple[str, ...]:
 
 
 def _board_names(settings: Settings) -> dict[str, tuple[str, ...]]:
-    if settings.suite:
-        suite = load_suite(settings.suite)
-        return {suite.name: tuple(map(short_name, suite.benchmarks))}
-    return {name: (name,) for name in map(short_name, _named_benchmarks(settings))}
+    names = tuple(map(short_name, _named_benchmarks(settings)))
+    return {load_suite(settings.suite).name: names} if settings.suite else {name: (name,) for name in names}
 
 
 def _print_board(name: str, board: Leaderboard, settings: Settings, *, output: Console) -> None:
-    output.print(report.leaderboard_table(name, board))
+    output.print(report.leaderboard_table(name, board, width=output.width))
     means = report.means_table(board)
     if means is not None:
         output.print(means)
+    for table in report.ranking_tables(board):
+        output.print(table)
     output.print(str(settings.results / "leaderboards" / f"{name}.csv"), soft_wrap=True)
 
 
@@ -164,6 +241,7 @@ def _show_model(name: str, settings: Settings, *, output: Console) -> None:
         weights=settings.model.weights,
         layers=settings.model.layers or None,
         data_root=settings.data.root,
+        seed=settings.seed,
     )
     rows = [
         ("parameters", f"{described.parameters:,}"),

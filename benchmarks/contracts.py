@@ -125,6 +125,15 @@ class Benchmark(Protocol):
         """From all parts of one model to its score."""
         ...
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What of the data was left out, a line each; a run prints them."""
+        ...
+
+    def references(self) -> Sequence[Model]:
+        """Published results on the same data, which become rows of the table; mostly none."""
+        ...
+
     def shuffled(self) -> "Benchmark":
         """The same measurement with responses permuted over stimuli: the row that must score 0."""
         ...

@@ -37,13 +37,74 @@ _RIDGE = ("selection", "scale", *_RECORDED)
 
 MEASURES: Mapping[str, Measure] = {
     "ridge": Measure(
-        "benchmarks.neural:neural_predictivity", "ridge to each neuroid, held-out Pearson r", settings=_RIDGE
+        "benchmarks.neural:ridge_predictivity", "ridge to each neuroid, held-out Pearson r", settings=_RIDGE
+    ),
+    "pls": Measure(
+        "benchmarks.neural:pls_predictivity",
+        "partial least squares, 25 components as in Brain-Score, held-out Pearson r",
+        settings=("components", *_RECORDED),
+    ),
+    "pcr": Measure(
+        "benchmarks.neural:pcr_predictivity",
+        "least squares on the first principal components, held-out Pearson r",
+        settings=("components", *_RECORDED),
+    ),
+    "one-to-one": Measure(
+        "benchmarks.neural:one_to_one_matching",
+        "each neuroid with a unit of its own, held-out Pearson r",
+        settings=("units", *_RECORDED),
+    ),
+    "best-unit": Measure(
+        "benchmarks.neural:best_unit_matching",
+        "each neuroid with its best unit, held-out Pearson r",
+        settings=("units", *_RECORDED),
+    ),
+    "soft-matching": Measure(
+        "benchmarks.neural:soft_matching",
+        "optimal transport from units to neuroids, held-out Pearson r",
+        settings=("units", *_RECORDED),
+    ),
+    "reverse": Measure(
+        "benchmarks.neural:reverse_predictivity",
+        "ridge from the brain to each unit of a layer, held-out Pearson r",
+        settings=("units", *_RIDGE),
+    ),
+    "unique": Measure(
+        "benchmarks.neural:unique_variance",
+        "explained variance beyond another model's (benchmark.against=<model>)",
+        settings=("against", "selection", *_RECORDED),
     ),
     "rsa": Measure(
-        "benchmarks.similarity:rsa",
+        "benchmarks.similarity.builders:rsa",
         "representational similarity: RDM of a layer with that of the brain",
         (RESPONSES, RDMS),
         ("comparator", "distance", "pooling", *_RECORDED),
+    ),
+    "versa": Measure(
+        "benchmarks.similarity.builders:versa",
+        "voxel-reweighted RSA: RDM of a ridge's held-out predictions with that of the brain",
+        settings=("comparator", "distance", "pooling", *_RIDGE),
+    ),
+    "cka-linear": Measure(
+        "benchmarks.similarity.builders:cka_linear", "linear centred kernel alignment, unbiased", settings=_RECORDED
+    ),
+    "cka-linear-biased": Measure(
+        "benchmarks.similarity.builders:cka_linear_biased",
+        "linear centred kernel alignment as first published; depends on the number of stimuli",
+        settings=_RECORDED,
+    ),
+    "cka-rbf": Measure(
+        "benchmarks.similarity.builders:cka_rbf",
+        "centred kernel alignment, radial kernel, unbiased",
+        settings=_RECORDED,
+    ),
+    "cka-rbf-biased": Measure(
+        "benchmarks.similarity.builders:cka_rbf_biased",
+        "centred kernel alignment, radial kernel, as first published",
+        settings=_RECORDED,
+    ),
+    "procrustes": Measure(
+        "benchmarks.similarity.builders:procrustes", "Procrustes similarity, 1 - d^2 / 2", settings=_RECORDED
     ),
 }
 
@@ -56,6 +117,7 @@ def measures_of(asked: tuple[str, ...], dataset: Any, *, name: str) -> tuple[str
     RequestError
         No such measure (with near misses), or one that needs what the data set has not.
     """
+    # asks for nothing else, since other attributes may read all files of a data set
     held = RDMS if callable(getattr(dataset, RDMS, None)) else RESPONSES
     for measure in asked:
         check_measure(measure)

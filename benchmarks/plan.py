@@ -11,8 +11,8 @@ from alignment import fingerprint
 from alignment.errors import AlignmentError, DataError, RequestError
 from alignment.models import check_model, has_weights, load_model, untrained
 from alignment.models.base import Model, with_settings
-from alignment.registry import foreign_code
-from benchmarks.catalogue import build_benchmarks, cache_folder, check_benchmark, is_made
+from alignment.registry import foreign_code, is_file_reference
+from benchmarks.catalogue import benchmark_names, build_benchmarks, cache_folder, check_benchmark, is_made, short_name
 from benchmarks.contracts import Benchmark, Part, Session
 from benchmarks.fingerprint import PixelDigests
 from benchmarks.provenance import available_memory
@@ -20,9 +20,10 @@ from benchmarks.recordings import Recordings
 from benchmarks.results import load_records, record_path
 from benchmarks.settings import Settings
 from benchmarks.store import Store
-from benchmarks.suites import Suite, check_nulls, load_suite
+from benchmarks.suites import Suite, check_nulls, load_suite, suite_names
 
 NULL_MODELS = ("pixels", "gabor")
+REFERENCES = "references"
 T = TypeVar("T")
 
 
@@ -63,6 +64,7 @@ class Request:
     entrants : the user's models, then the null rows
     benchmarks : in the order of the report, their data read
     store, digests : where results are kept, and the hashes of the stimuli
+    with_references : whether published results become rows
     """
 
     settings: Settings
@@ -71,6 +73,7 @@ class Request:
     benchmarks: tuple[Benchmark, ...]
     store: Store
     digests: PixelDigests
+    with_references: bool = True
 
     @property
     def boards(self) -> dict[str, tuple[str, ...]]:
@@ -127,6 +130,10 @@ def check(settings: Settings) -> Request:
     faults.of(lambda: _check_places(settings))
     for name in names:
         faults.of(partial(check_benchmark, name, settings))
+        if is_file_reference(name) and short_name(name) in (*suite_names(), *benchmark_names()):
+            faults.found.append(
+                RequestError(f"{name} would be called {short_name(name)} as another; rename the function")
+            )
     for each in own:
         faults.found += check_model(each.name, weights=each.weights, layers=each.layers or None, **_places(settings))
     faults.stop()
@@ -142,7 +149,8 @@ def check(settings: Settings) -> Request:
     sound |= {name: faults.of(partial(look, name)) for name in names if is_made(name)}
     faults.stop()
     benchmarks = tuple(benchmark for name in names for benchmark in sound[name] or ())
-    return Request(settings, suite, entered, benchmarks, digests.store, digests)
+    with_references = REFERENCES in null_rows(settings, suite)
+    return Request(settings, suite, entered, benchmarks, digests.store, digests, with_references)
 
 
 class Faults:
@@ -177,7 +185,7 @@ def entrants(settings: Settings, suite: Suite | None) -> tuple[Entrant, ...]:
     names = settings.model.name or (suite.models if suite else ())
     if not names:
         raise RequestError("no model; add model=<name>, for example model=resnet18 or model=./net.py:build")
-    nulls = check_nulls(settings.nulls if settings.nulls is not None else (suite or _DEFAULT).nulls)
+    nulls = null_rows(settings, suite)
     own = [
         Entrant(name, settings.model.weights, settings.model.layers, null=name if name in NULL_MODELS else "")
         for name in dict.fromkeys(names)
@@ -188,8 +196,15 @@ def entrants(settings: Settings, suite: Suite | None) -> tuple[Entrant, ...]:
         "gabor": [Entrant("gabor", null="gabor")] if "gabor" not in names else [],
         "untrained": [replace(entrant, untrained=True, null="untrained") for entrant in trained],
         "shuffled": [replace(entrant, shuffled=True, null="shuffled") for entrant in trained],
+        # they belong to single benchmarks, which name them
+        REFERENCES: [],
     }
     return (*own, *(entrant for null in nulls for entrant in controls[null]))
+
+
+def null_rows(settings: Settings, suite: Suite | None) -> tuple[str, ...]:
+    """Those the user asked for, or else the suite's."""
+    return check_nulls(settings.nulls if settings.nulls is not None else (suite or _DEFAULT).nulls)
 
 
 def planned(request: Request) -> Iterator[list[Planned]]:
@@ -200,6 +215,16 @@ def planned(request: Request) -> Iterator[list[Planned]]:
         yield [
             plan_one(entrant, model, benchmark=each, request=request, session=session) for each in request.benchmarks
         ]
+    for entrant, model, benchmark in references(request):
+        yield [plan_one(entrant, model, benchmark=benchmark, request=request, session=session)]
+
+
+def references(request: Request) -> Iterator[tuple[Entrant, Model, Benchmark]]:
+    """Published results that benchmarks set beside models, unless the null rows asked for leave them out."""
+    if request.with_references:
+        for benchmark in request.benchmarks:
+            for model in benchmark.references():
+                yield Entrant(model.name, null=REFERENCES), model, benchmark
 
 
 def build(entrant: Entrant, settings: Settings) -> Model:
@@ -266,11 +291,12 @@ def _check_places(settings: Settings) -> None:
     """The device is there, and results can be written."""
     import torch
 
-    try:
-        torch.empty(0, device=settings.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise RequestError(f"device={settings.device}: {reason}; use cpu or a device that is there") from None
+    kind, _, number = settings.device.partition(":")
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
+    if int(number or 0) >= there:
+        raise RequestError(
+            f"device={settings.device}: this machine has {there} of this kind; use cpu or a device that is there"
+        )
     place = settings.results.absolute()
     while not place.exists():
         place = place.parent

@@ -19,7 +19,7 @@ from alignment.models.torch_model import RECORDING_VERSION
 from alignment.record import RecordSettings, record_block
 from alignment.stimuli import StimulusSet
 from benchmarks.fingerprint import PixelDigests
-from benchmarks.store import Store
+from benchmarks.store import Store, reading
 
 VARIABLE = "activations"
 FULL = "float32"
@@ -183,9 +183,15 @@ class StoredFeatures:
             self.shape = (len(self.rows), block.sizes["unit"])
 
     def columns(self, start: int, stop: int) -> Tensor:
-        """Units start..stop of every stimulus, (stimulus, unit) float32."""
+        """Units start..stop of every stimulus, (stimulus, unit) float32.
+
+        Raises
+        ------
+        DataError
+            A block is damaged; it says which file to delete.
+        """
         pieces = []
         for path in self.paths:
-            with h5py.File(path, "r") as block:
+            with reading(path), h5py.File(path, "r") as block:
                 pieces.append(block[VARIABLE][:, self.time, start:stop])
         return torch.from_numpy(np.concatenate(pieces)[self.rows].astype(np.float32, copy=False))

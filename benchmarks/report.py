@@ -1,5 +1,6 @@
 """What a person sees: tables of scores, plans and descriptions, and the progress of a run."""
 
+import shutil
 import sys
 import time
 from collections.abc import Hashable, Iterator, Sequence
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -15,30 +17,69 @@ from rich.text import Text
 from benchmarks.results import Leaderboard
 
 PLAIN_WIDTH = 200
+# from here on, all columns of a leaderboard fit beside each other
+WIDE = 150
+# narrower than this, the terminal breaks the lines: every number is there in full
+LEAST_WIDTH = 80
 PLAIN_SECONDS = 5.0
 
 
 def console() -> Console:
     """The terminal as it is, or wide plain lines where there is none."""
+    width = max(shutil.get_terminal_size().columns, LEAST_WIDTH) if sys.stdout.isatty() else PLAIN_WIDTH
     # names are the user's: nothing in them is markup
-    width = None if sys.stdout.isatty() else PLAIN_WIDTH
     return Console(width=width, markup=False, emoji=False, highlight=False)
 
 
-def leaderboard_table(title: str, board: Leaderboard) -> Table:
-    """Scores as people read them: best first within each benchmark, intervals beside the numbers."""
+def leaderboard_table(title: str, board: Leaderboard, *, width: int = PLAIN_WIDTH) -> Table:
+    """Scores as people read them: best first within each benchmark, with intervals.
+
+    Parameters
+    ----------
+    width : of the screen, characters; where it is small, intervals stand below the numbers, layer and status below the
+        model, and counts are left out
+    """
+    return _wide_table(title, board) if width >= WIDE else _narrow_table(title, board)
+
+
+def _wide_table(title: str, board: Leaderboard) -> Table:
     table = Table(title=Text(title), title_justify="left")
     for name in ("benchmark", "model", "layer"):
         table.add_column(name, overflow="fold")
-    for name in ("raw [95 %]", "ceiling", "normalised [95 %]", "stimuli", "neuroids", "subjects"):
-        table.add_column(name, justify="right")
-    table.add_column("status")
+    bounded = bool(board.rows["ceiling_lower"].notna().any())
+    lower = ("lower bound",) if bounded else ()
+    for name in ("raw [95 %]", *lower, "ceiling", "normalised [95 %]", "stimuli", "neuroids", "subjects"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold")
     last = None
     for row in board.rows.to_dict("records"):
         fresh = row["benchmark"] != last
         if fresh and last is not None:
             table.add_section()
-        cells = _cells(row, name=row["benchmark"] if fresh else "")
+        cells = _cells(row, name=row["benchmark"] if fresh else "", bounded=bounded)
+        table.add_row(*map(Text, cells), style="dim" if row["null"] else "")
+        last = row["benchmark"]
+    return table
+
+
+def _narrow_table(title: str, board: Leaderboard) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    bounded = bool(board.rows["ceiling_lower"].notna().any())
+    table.add_column("model\nlayer, status", overflow="fold")
+    for name in ("raw\n[95 %]", *(("lower\nbound",) if bounded else ()), "ceiling", "normalised\n[95 %]"):
+        table.add_column(name, justify="right", no_wrap=True)
+    last = None
+    for row in board.rows.to_dict("records"):
+        if row["benchmark"] != last:
+            table.add_section()
+            table.add_row(Text(row["benchmark"], style="bold"))
+        cells = [
+            f"{row['model']}\n{_text(row['layer'])}, {_status(row)}",
+            _interval(row, "raw").replace(" ", "\n", 1),
+            *([_against_lower(row).replace(" ", "\n", 1)] if bounded else []),
+            _number(row["ceiling"]),
+            _interval(row, "normalised").replace(" ", "\n", 1),
+        ]
         table.add_row(*map(Text, cells), style="dim" if row["null"] else "")
         last = row["benchmark"]
     return table
@@ -52,18 +93,62 @@ def means_table(board: Leaderboard) -> Table | None:
     for name in ("model", "measure"):
         table.add_column(name, overflow="fold")
     for name in ("raw", "normalised"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in board.means.to_dict("records"):
         cells = (row["model"], row["measure"], _number(row["raw"]), _number(row["normalised"]))
         table.add_row(*map(Text, cells))
     return table
 
 
-def pairs_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Any small table."""
+def ranking_tables(board: Leaderboard) -> list[Table]:
+    """Ranks with their ranges, and how far rankings agree; nothing where there is no ranking."""
+    tables = []
+    if len(board.ranks):
+        cells = [
+            (
+                row["benchmark"],
+                row["model"],
+                f"{row['rank']:g} [{row['rank_low']:g}, {row['rank_high']:g}]",
+                f"{row['first']:.0%}",
+            )
+            for row in board.ranks.to_dict("records")
+        ]
+        ranked = ("benchmark", "model", "rank [95 %]", "first in")
+        tables.append(pairs_table("ranks", ranked, cells, whole=ranked[2:]))
+    if len(board.agreement):
+        taus = [
+            (row["benchmark"], row["over"], _number(row["kendall_tau"]), row["models"], row["rankings"])
+            for row in board.agreement.to_dict("records")
+        ]
+        columns = ("benchmark", "over", "Kendall's tau", "models", "rankings")
+        tables.append(pairs_table("agreement of rankings", columns, taus, whole=columns[2:]))
+    return tables
+
+
+def paired_table(title: str, table: pd.DataFrame) -> Table:
+    """Differences between models with their intervals and tests."""
+    rows = [
+        (
+            row["benchmark"],
+            f"{row['a']} - {row['b']}",
+            f"{_number(row['raw_a'])}, {_number(row['raw_b'])}",
+            f"{row['difference']:.3f} [{row['low']:.3f}, {row['high']:.3f}]",
+            f"{row['p_value']:.2g}",
+            f"{row['p_adjusted']:.2g}",
+        )
+        for row in table.to_dict("records")
+    ]
+    columns = ("benchmark", "models", "raw", "difference [95 %]", "p", "p (FDR)")
+    return pairs_table(title, columns, rows, whole=columns[2:])
+
+
+def pairs_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, whole: Sequence[str] = ()
+) -> Table:
+    """Any small table; cells of the columns `whole` stay on one line."""
     table = Table(title=Text(title), title_justify="left", show_header=any(columns))
     for name in columns:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in whole)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     return table
@@ -120,27 +205,40 @@ def progress(output: Console) -> Iterator[PlainProgress | BarProgress]:
         yield PlainProgress(output)
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=output, transient=True) as bars:
+    # bars must fit the terminal as it is, or they could not be taken back
+    with Progress(*columns, console=Console(), transient=True) as bars:
         yield BarProgress(bars)
 
 
-def _cells(row: dict[Hashable, Any], *, name: str) -> list[str]:
+def _cells(row: dict[Hashable, Any], *, name: str, bounded: bool) -> list[str]:
     return [
         name,
         row["model"],
         _text(row["layer"]),
         _interval(row, "raw"),
+        *([_against_lower(row)] if bounded else []),
         _number(row["ceiling"]),
         _interval(row, "normalised"),
         *(_count(row[each]) for each in ("n_stimuli", "n_neuroids", "n_subjects")),
-        row["status"] + (f" (p = {row['p_value']:.2g})" if row["status"] == "undefined" else ""),
+        _status(row),
     ]
+
+
+def _status(row: dict[Hashable, Any]) -> str:
+    return row["status"] + (f" (p = {row['p_value']:.2g})" if row["status"] == "undefined" else "")
 
 
 def _interval(row: dict[Hashable, Any], name: str) -> str:
     if pd.isna(row[name]):
         return "-"
     return f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+
+
+def _against_lower(row: dict[Hashable, Any]) -> str:
+    """The lower bound of the ceiling, and on which side of it the row lies; the test is in the CSV."""
+    if pd.isna(row["ceiling_lower"]) or pd.isna(row["raw"]):
+        return "-"
+    return f"{row['ceiling_lower']:.3f} {'beaten' if row['raw'] > row['ceiling_lower'] else 'not beaten'}"
 
 
 def _number(value: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from alignment.errors import DataError
+from benchmarks import comparison
 from benchmarks.store import write_whole
 
 SCHEMA = 1
@@ -26,6 +27,7 @@ ROW = (
     "raw_low",
     "raw_high",
     "ceiling",
+    "ceiling_lower",
     "normalised",
     "normalised_low",
     "normalised_high",
@@ -34,6 +36,9 @@ ROW = (
     "n_subjects",
     "status",
     "p_value",
+    "p_zero",
+    "p_lower",
+    "p_null",
     "layer_share",
     "null",
     "record",
@@ -41,19 +46,26 @@ ROW = (
 COUNTS = ("n_stimuli", "n_neuroids", "n_subjects")
 SURFACE_ROW = ("model", "benchmark", "layer", "time_bin", "raw", "raw_low", "raw_high")
 SHORT = 8
+# published results, which belong to some data and not to other
+REFERENCES = "references"
 
-FIELDS = frozenset({"schema", "key", "model", "benchmark", "layer", "score", "surface"})
+FIELDS = frozenset({"schema", "key", "model", "benchmark", "layer", "score", "samples", "by_split", "surface"})
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Rows, the whole layer x time_bin surface, and each model's means over benchmarks of one measure."""
+    """Rows, the whole layer x time_bin surface, means over benchmarks of one measure, and how far ranks can be trusted.
+
+    `ranks` and `agreement` are those of `benchmarks.comparison`.
+    """
 
     rows: pd.DataFrame
     surface: pd.DataFrame
     means: pd.DataFrame
+    ranks: pd.DataFrame
+    agreement: pd.DataFrame
 
 
 def save_record(folder: Path, record: Record) -> Path:
@@ -98,9 +110,12 @@ def leaderboard(records: Iterable[Record], benchmarks: Sequence[str]) -> Leaderb
     model or the data behind the name differ: both rows are kept and told apart by `@` and their fingerprint. A model
     without a score in one of the benchmarks has a row there with status `incomplete`.
     """
-    chosen = _highest_versions([record for record in records if record["benchmark"]["name"] in benchmarks])
-    named = _tell_apart(chosen)
-    rows = [_row(model, benchmark, record) for model, benchmark, record in named]
+    named = named_records(records, benchmarks)
+    tested = comparison.p_values(named).to_dict("records")
+    rows = [
+        {**_row(model, benchmark, record), **tests}
+        for (model, benchmark, record), tests in zip(named, tested, strict=True)
+    ]
     rows += _incomplete(named, benchmarks)
     order = {name: position for position, name in enumerate(benchmarks)}
     frame = pd.DataFrame(rows, columns=[*ROW, "_name", "_measure"])
@@ -118,7 +133,14 @@ def leaderboard(records: Iterable[Record], benchmarks: Sequence[str]) -> Leaderb
             ["benchmark", "model"], kind="stable", ignore_index=True
         ),
         means=_means(frame if len(benchmarks) > 1 else frame.iloc[:0], len(benchmarks)),
+        ranks=comparison.ranks(named),
+        agreement=comparison.agreement(named),
     )
+
+
+def named_records(records: Iterable[Record], benchmarks: Sequence[str]) -> list[tuple[str, str, Record]]:
+    """(name of the model, id of the benchmark, record) of what counts, as `leaderboard` names them."""
+    return _tell_apart(_highest_versions([each for each in records if each["benchmark"]["name"] in benchmarks]))
 
 
 def _means(frame: pd.DataFrame, n_benchmarks: int) -> pd.DataFrame:
@@ -203,6 +225,7 @@ def _row(model: str, benchmark: str, record: Record) -> dict[str, Any]:
         "time_bin": record["layer"]["time_bin"],
         **_estimate("raw", score["raw"]),
         "ceiling": (score["ceiling"] or {}).get("value"),
+        "ceiling_lower": (score["lower"] or {}).get("value"),
         **_estimate("normalised", score["normalised"]),
         **cells,
         "layer_share": record["layer"]["share"],
@@ -242,5 +265,5 @@ def _incomplete(named: Sequence[tuple[str, str, Record]], benchmarks: Sequence[s
         }
         for model, measure in sorted(have)
         for name in benchmarks
-        if name not in have[model, measure] and covered[measure] >= set(benchmarks)
+        if name not in have[model, measure] and covered[measure] >= set(benchmarks) and nulls[model] != REFERENCES
     ]

@@ -9,12 +9,13 @@ import torch
 import xarray as xr
 
 from alignment.errors import AlignmentError, DataError
+from alignment.models.base import Model
 from alignment.registry import foreign_code
 from benchmarks.catalogue import cache_folder
-from benchmarks.contracts import Part, Session
+from benchmarks.contracts import Benchmark, Part, Session
 from benchmarks.datasets.partials import sweep_partials
 from benchmarks.packing import packed
-from benchmarks.plan import Planned, Request, build, plan_one
+from benchmarks.plan import Entrant, Planned, Request, build, plan_one, references
 from benchmarks.provenance import provenance
 from benchmarks.results import (
     Leaderboard,
@@ -90,23 +91,29 @@ def run(request: Request, *, notify: Notify) -> Outcome:
     session = request.session(notify)
     computed = cached = 0
     failures: list[str] = []
+    for entrant, model, benchmark in _work(request, failures):
+        try:
+            unit = plan_one(entrant, model, benchmark=benchmark, request=request, session=session)
+            if unit.done:
+                cached += 1
+                continue
+            _complete(unit, request, session=session, notify=notify)
+            computed += 1
+        except UNIT_FAILURES as fault:
+            failures.append(f"{entrant.label} on {benchmark.id}: {_line(fault)}")
+    return Outcome(computed, cached, tuple(failures), write_boards(request))
+
+
+def _work(request: Request, failures: list[str]) -> Iterator[tuple[Entrant, Model, Benchmark]]:
+    """Every pair to be scored; a model is loaded when its turn comes, and one that cannot be is noted in `failures`."""
     for entrant in request.entrants:
         try:
-            model = build(entrant, settings)
+            model = build(entrant, request.settings)
         except UNIT_FAILURES as fault:
             failures.append(f"{entrant.label}: {_line(fault)}")
             continue
-        for benchmark in request.benchmarks:
-            try:
-                unit = plan_one(entrant, model, benchmark=benchmark, request=request, session=session)
-                if unit.done:
-                    cached += 1
-                    continue
-                _complete(unit, request, session=session, notify=notify)
-                computed += 1
-            except UNIT_FAILURES as fault:
-                failures.append(f"{entrant.label} on {benchmark.id}: {_line(fault)}")
-    return Outcome(computed, cached, tuple(failures), write_boards(request))
+        yield from ((entrant, model, benchmark) for benchmark in request.benchmarks)
+    yield from references(request)
 
 
 def write_boards(request: Request) -> dict[str, Leaderboard]:
@@ -135,7 +142,8 @@ def _complete(unit: Planned, request: Request, *, session: Session, notify: Noti
             failures.append(f"{part}: {fault}".replace(f"{part}: part {part}: ", f"{part}: "))
             continue
         request.store.put_dataset(unit.part_keys[part], measured)
-    notify(f"measure {unit.model_name} on {unit.benchmark.name}", len(unit.pending), len(unit.pending))
+    if unit.pending:
+        notify(f"measure {unit.model_name} on {unit.benchmark.name}", len(unit.pending), len(unit.pending))
     if failures:
         more = f" ({len(failures)} of {len(unit.part_keys)} parts failed)" if len(failures) > 1 else ""
         raise DataError(f"{failures[0]}{more}")

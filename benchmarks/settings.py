@@ -4,28 +4,47 @@ Each word is split at its first `=`. Values stay text until a field types them; 
 `model=x` means `model.name=x`, and so for `benchmark`. There is no interpolation and no second language.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from alignment.errors import RequestError, near_misses, unknown
 
 NAMED = ("model", "benchmark")
+NAME = "name"
+DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 
 
 def _items(value: object) -> object:
-    """`a,b` -> ("a", "b"); `none` and an empty text are the empty list."""
+    """`a,b` -> ("a", "b"), each once; `none` and an empty text are the empty list."""
     if not isinstance(value, str):
         return value
-    return () if value in ("", "none") else tuple(part.strip() for part in value.split(",") if part.strip())
+    if value in ("", "none"):
+        return ()
+    return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+
+
+def _given(value: object) -> object:
+    """An empty place would be the current folder, and any other empty text nothing at all."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("it is empty; give a value, or leave it out")
+    return value
+
+
+def _device(value: str) -> str:
+    if not DEVICE.fullmatch(value):
+        raise ValueError("give cpu, cuda, cuda:<number> or mps")
+    return value
 
 
 Items = Annotated[tuple[str, ...], BeforeValidator(_items)]
-
-
-Place = Annotated[Path, AfterValidator(Path.expanduser)]
+Text = Annotated[str, BeforeValidator(_given)]
+Place = Annotated[Path, BeforeValidator(_given), AfterValidator(Path.expanduser)]
 
 
 class _Section(BaseModel):
@@ -35,48 +54,45 @@ class _Section(BaseModel):
 class ModelSettings(_Section):
     """Which models, and how each is set up."""
 
-    name: Items = ()
-    weights: str = Field("default", description="default | none (seeded random) | a file of weights")
+    name: Items = Field((), description="which models: of `bench list models`, or ./file.py:function; several by comma")
+    weights: Text = Field("default", description="default (as published) | none (seeded random) | a file of weights")
     layers: Items = Field((), description="layer names or globs; the family's own choice when not given")
 
 
 class BenchmarkSettings(_Section):
     """Which benchmark, and what to change of it; every change is named in its id."""
 
-    name: Items = ()
+    name: Items = Field((), description="of `bench list benchmarks`, or ./file.py:function; in place of suite")
     measure: Items = Field((), description="what is measured (`bench list measures`): ridge, rsa, cka-linear, ...")
-    selection: str | None = Field(None, description="how alpha is chosen: loo | gcv | kfold")
-    pool: str | None = Field(None, description="average-pool maps to at most n x n; none keeps whole maps")
-    projection: str | None = Field(None, description="sparse random projection to this many units")
-    precision: str | None = Field(None, description="float32 | bfloat16 | float16")
-    viewing: str | None = Field(None, description="whole (resize all of the image) | degrees (keep visual degrees)")
-    scale: str | None = Field(None, description="none | floored_sd: how features are scaled before the ridge")
-    comparator: str | None = Field(
-        None, description="of RDMs: spearman | pearson | rho-a | cosine | ..."
-    )
-    distance: str | None = Field(
-        None, description="of RDMs: 1-pearson | squared-euclidean | 1-cosine | ..."
-    )
-    pooling: str | None = Field(None, description="of RDMs for ceilings: optimal (for the comparator) | mean")
-    components: str | None = Field(None, description="of pls and pcr: number of components")
-    units: str | None = Field(None, description="of reverse and matching: at most so many units, drawn by seed")
-    against: str | None = Field(None, description="of unique: the model whose share is taken out")
-    subjects: str | None = Field(None, description="of intervals: auto (resampled from 8 on) | fixed | resampled")
+    selection: Text | None = Field(None, description="how alpha is chosen: loo | gcv | kfold")
+    pool: Text | None = Field(None, description="average-pool maps to at most n x n (usually 4) | none (whole maps)")
+    projection: Text | None = Field(None, description="sparse random projection to this many units | none")
+    precision: Text | None = Field(None, description="of the forward pass: float32 | bfloat16 | float16 | tf32")
+    viewing: Text | None = Field(None, description="whole (resize all of the image) | degrees (keep visual degrees)")
+    scale: Text | None = Field(None, description="none | floored_sd: how features are scaled before the ridge")
+    comparator: Text | None = Field(None, description="of RDMs: spearman | pearson | rho-a | cosine | ...")
+    distance: Text | None = Field(None, description="of RDMs: 1-pearson | squared-euclidean | 1-cosine | ...")
+    pooling: Text | None = Field(None, description="of RDMs for ceilings: optimal (for the comparator) | mean")
+    components: Text | None = Field(None, description="of pls and pcr: number of components")
+    units: Text | None = Field(None, description="of reverse and matching: at most so many units, drawn by seed")
+    against: Text | None = Field(None, description="of unique: the model whose share is taken out")
+    subjects: Text | None = Field(None, description="of intervals: auto (resampled from 8 on) | fixed | resampled")
 
 
 class DataChoices(BaseModel):
     """Where data lie, and which part of a data set is meant; any other key must be the name of a data set."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Place]
 
-    root: Place = Path("data")
-    subjects: str | None = None
-    sessions: str | None = None
-    beta: str | None = None
-    source: str | None = None
-    split: str | None = None
-    nc_min: str | None = None
-    visual_degrees: str | None = None
+    root: Place = Field(Path("data"), description="folder that holds a folder per data set")
+    subjects: Text | None = Field(None, description="of nsd: numbers, such as 1,2 or 1-4; all that are there")
+    sessions: Text | None = Field(None, description="of nsd: numbers, such as 1-10; all that are there")
+    beta: Text | None = Field(None, description="of nsd: b1 | b2 | b3")
+    source: Text | None = Field(None, description="of nsd: hdf5 | nii | auto (whichever has more sessions)")
+    split: Text | None = Field(None, description="of nsd: shared | test515")
+    nc_min: Text | None = Field(None, description="of nsd: least noise ceiling of a voxel, percent of variance")
+    visual_degrees: Text | None = Field(None, description="of folder: width of an image when it was shown")
 
     def options(self) -> dict[str, str]:
         """What was asked of the data set itself."""
@@ -85,24 +101,27 @@ class DataChoices(BaseModel):
 
     def folders(self) -> dict[str, Path]:
         """Folders named for single data sets, `data.nsd=<folder>`."""
-        return {key: Path(str(value)).expanduser() for key, value in (self.model_extra or {}).items()}
+        return dict(self.model_extra or {})
 
 
 class Settings(_Section):
     """Everything `bench` can be told."""
 
     model: ModelSettings = ModelSettings()
-    suite: str | None = None
+    suite: Text | None = Field(None, description="of `bench list suites`, or ./mine.yaml")
     benchmark: BenchmarkSettings = BenchmarkSettings()
     data: DataChoices = DataChoices()
-    results: Place = Path("results")
-    device: str = "cpu"
-    batch_size: int = Field(32, ge=1)
-    block_size: int = Field(256, ge=1)
-    threads: int | None = Field(None, ge=1)
-    seed: int = 0
-    n_bootstrap: int = Field(1000, ge=100)
-    nulls: Items | None = Field(None, description="null rows: any of pixels, gabor, untrained, shuffled, or none")
+    results: Place = Field(Path("results"), description="where everything is kept")
+    to: Place | None = Field(None, description="of data export: the folder to write in")
+    device: Annotated[Text, AfterValidator(_device)] = Field("cpu", description="cpu | cuda | cuda:<number> | mps")
+    batch_size: int = Field(32, ge=1, le=2**16, description="images in a forward pass")
+    block_size: int = Field(256, ge=1, le=2**20, description="images in an entry of the store")
+    threads: int | None = Field(None, ge=1, le=2**10, description="for the mathematics; as many as torch takes")
+    seed: int = Field(0, ge=0, lt=2**63, description="of resamples, random weights and what trains itself")
+    n_bootstrap: int = Field(1000, ge=100, le=100_000, description="number of resamples")
+    nulls: Items | None = Field(
+        None, description="null rows: any of pixels, gabor, untrained, shuffled, references | none; the suite's own"
+    )
 
 
 def parse(words: Sequence[str]) -> Settings:
@@ -127,9 +146,10 @@ def parse(words: Sequence[str]) -> Settings:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            faults.append(f"{word!r} is not key=value{near_misses(key, known_keys())}")
+            hint = f"; write {key}=<value>" if key in known_keys() else _near_keys(key)
+            faults.append(f"{word!r} is not key=value{hint}")
             continue
-        faults += _place(tree, f"{key}.name" if key in NAMED else key, value)
+        faults += _place(tree, key, value)
     if faults:
         raise RequestError("; ".join(faults))
     try:
@@ -145,35 +165,110 @@ def check_data_names(data: DataChoices, known: Sequence[str]) -> None:
             raise unknown("key", f"data.{name}", [*known_keys(), *(f"data.{each}" for each in known)])
 
 
+def check_heeded(words: Sequence[str], heeded: Sequence[str], *, command: str) -> None:
+    """Refuse what a command makes no use of, so that no wish is silently ignored.
+
+    Parameters
+    ----------
+    words : of known keys
+    heeded : keys that the command makes use of, or globs of them
+    command : what the message calls it
+
+    Raises
+    ------
+    RequestError
+        A key is not among them.
+
+    Examples
+    --------
+    >>> check_heeded(["suite=smoke", "seed=5"], ["suite", "results"], command="bench leaderboard")
+    Traceback (most recent call last):
+    ...
+    alignment.errors.RequestError: bench leaderboard makes no use of seed; leave it out (it takes suite, results)
+    """
+    short = {f"{name}.{NAME}": name for name in NAMED}
+    keys = [word.partition("=")[0] for word in words]
+    ignored = [key for key in keys if not _matches(short.get(key, key), heeded)]
+    if ignored:
+        raise RequestError(
+            f"{command} makes no use of {', '.join(ignored)}; leave it out (it takes {', '.join(heeded)})"
+        )
+
+
 def known_keys() -> list[str]:
     """Every key that `parse` accepts, data sets' own folders aside."""
-    keys: list[str] = []
+    keys = [key for key, _ in _fields()]
+    return [*keys, *(f"{name}.{NAME}" for name in NAMED)]
+
+
+def described_keys(heeded: Sequence[str]) -> list[tuple[str, str]]:
+    """Keys and what each means, those that a command makes use of.
+
+    Examples
+    --------
+    >>> described_keys(["results"])
+    [('results', 'where everything is kept (default results)')]
+    """
+    described = {key: _meaning(field) for key, field in _fields() if _matches(key, heeded)}
+    any_set = "data.<data set>"
+    sets = [any_set] if _matches(any_set, heeded) else [key for key in heeded if key.startswith("data.")]
+    own = {key: "folder of one data set, such as data.nsd=/nsd" for key in sets if key not in described}
+    return [*described.items(), *own.items()]
+
+
+def _matches(key: str, heeded: Sequence[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in heeded)
+
+
+def _meaning(field: FieldInfo) -> str:
+    default, text = field.default, field.description or ""
+    says = default not in (None, ()) and not text.startswith(str(default))
+    return f"{text} (default {default})" if says else text
+
+
+def _fields() -> Iterator[tuple[str, FieldInfo]]:
+    """Every key and its field; `model` and `benchmark` stand for the names in them."""
     for name, field in Settings.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            keys += [name] if name in NAMED else []
-            keys += [f"{name}.{inner}" for inner in section.model_fields]
-        else:
-            keys.append(name)
-    return keys
+        section = _section(name)
+        if section is None:
+            yield name, field
+            continue
+        for inner, inner_field in section.model_fields.items():
+            yield name if inner == NAME else f"{name}.{inner}", inner_field
+
+
+def _section(name: str) -> type[BaseModel] | None:
+    """The model of the keys below a name, if there are any."""
+    field = Settings.model_fields.get(name)
+    kind = None if field is None else field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _place(tree: dict[str, Any], key: str, value: str) -> list[str]:
-    *parents, last = key.split(".", 1)
-    place = tree
-    for parent in parents:
-        if parent not in Settings.model_fields or not isinstance(place.setdefault(parent, {}), dict):
-            return [str(unknown("key", key, known_keys()))]
-        place = place[parent]
-    if last in place:
+    """Put a value where its key says, or say why it has no place."""
+    parent, dot, name = key.partition(".")
+    section = _section(parent)
+    if section is None and key not in Settings.model_fields:
+        return [f"unknown key {key!r}{_near_keys(key)}"]
+    if section is not None and not dot and parent not in NAMED:
+        first = next(iter(section.model_fields))
+        return [f"{key}={value}: {key} says nothing alone; write such as {key}.{first}=<value>"]
+    place = tree if section is None else tree.setdefault(parent, {})
+    name = key if section is None else name if dot else NAME
+    if name in place:
         return [f"{key} is given twice"]
-    place[last] = value
+    place[name] = value
     return []
+
+
+def _near_keys(key: str) -> str:
+    """Near misses; every key is in small letters."""
+    return near_misses(key.lower(), known_keys())
 
 
 def _fault(entry: Any) -> str:
     where = ".".join(str(part) for part in entry["loc"])
     if entry["type"] == "extra_forbidden":
-        return str(unknown("key", where, known_keys()))
+        return f"unknown key {where!r}{_near_keys(where)}"
     message = entry["msg"].removeprefix("Value error, ")
     return f"{where}={entry['input']!s}: {message[:1].lower()}{message[1:]}"

@@ -55,12 +55,25 @@ class Store:
             The entry cannot be read; it says which file to delete.
         """
         path = self.path(key)
-        try:
-            opened = xr.open_dataset(path, engine="h5netcdf")
-        except OSError as error:
-            raise DataError(f"store entry {path} cannot be read ({error}); delete it to recompute it") from None
-        with opened:
+        with reading(path), xr.open_dataset(path, engine="h5netcdf") as opened:
             yield opened
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say which entry is damaged where reading it fails, be it on opening or later.
+
+    Raises
+    ------
+    DataError
+        The entry cannot be read; it says which file to delete.
+    """
+    try:
+        yield
+    # HDF5 raises any of these on a damaged file
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"store entry {path} cannot be read ({reason}); delete it to recompute it") from None
 
 
 def write_whole(path: Path, data: bytes | memoryview, *, exclusive: bool = False) -> Path:

@@ -10,9 +10,11 @@ import yaml
 from alignment.errors import DataError, RequestError, unknown
 
 SUFFIX = ".yaml"
+LISTS = ("benchmarks", "models", "nulls", "measures")
+KEYS = ("summary", *LISTS)
 
 
-NULLS = ("pixels", "gabor", "untrained", "shuffled")
+NULLS = ("pixels", "gabor", "untrained", "shuffled", "references")
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,16 @@ def load_suite(name: str) -> Suite:
     Raises
     ------
     RequestError
-        There is no such suite (with near misses).
+        There is no such suite (with near misses), or a file has the name of a shipped one.
     DataError
         The file is not a suite.
     """
     own = name.endswith(SUFFIX)
-    path = Path(name) if own else configs_folder() / "suites" / f"{name}{SUFFIX}"
+    path = Path(name).expanduser() if own else _shipped(name)
     if own and not path.is_file():
         raise RequestError(f"no suite file {name}; known suites: {', '.join(suite_names())}")
+    if path.stem in suite_names() and path.resolve() != _shipped(path.stem).resolve():
+        raise RequestError(f"{name}: {path.stem!r} is the name of a shipped suite; give the file another name")
     if not own and name not in suite_names():
         raise unknown("suite", name, suite_names())
     try:
@@ -79,11 +83,18 @@ def check_nulls(nulls: Sequence[str]) -> tuple[str, ...]:
     return tuple(nulls)
 
 
+def _shipped(name: str) -> Path:
+    return configs_folder() / "suites" / f"{name}{SUFFIX}"
+
+
 def _suite(name: str, content: Any) -> Suite:
     """Check types by hand: reading a suite is part of `bench list`, which must start in an instant."""
     if not isinstance(content, dict):
         raise TypeError("it must map summary and benchmarks to their values")
-    lists = {key: content[key] for key in ("benchmarks", "models", "nulls", "measures") if key in content}
+    for key in content:
+        if key not in KEYS:
+            raise TypeError(str(unknown("key", str(key), KEYS)))
+    lists = {key: content[key] for key in LISTS if key in content}
     for key, value in lists.items():
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise TypeError(f"{key} must be a list of names")

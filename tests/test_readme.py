@@ -56,7 +56,7 @@ def test_make_demo_is_the_smoke_suite(folder):
 
 @pytest.mark.parametrize(
     "title",
-    ["A first score in two minutes", "Add a model", "Add data", "Use the Natural Scenes Dataset"],
+    ["A first score in two minutes", "More measures", "Add a model", "Add data", "Use the Natural Scenes Dataset"],
 )
 def test_the_commands_of_a_section_run(title, folder):
     write_scripts(title, folder)
@@ -73,9 +73,18 @@ def test_the_commands_on_macaque_v4_run(shared_data, folder):
         run(command, folder)
 
 
+def test_the_commands_on_published_rdms_run(shared_data, folder):
+    (folder / "data").mkdir(exist_ok=True)
+    (folder / "data" / "kriegeskorte2008").symlink_to(shared_data / "kriegeskorte2008")
+    for command in lines("Use published RDMs"):
+        run(command, folder)
+
+
 def test_every_section_with_commands_is_tested():
     tested = {
         "A first score in two minutes",
+        "More measures",
+        "Use published RDMs",
         "Add a model",
         "Add data",
         "Use macaque V4",

@@ -8,6 +8,7 @@ from alignment.models.catalogue import MODELS, model, model_names, model_summary
 if TYPE_CHECKING:
     from alignment.models.base import Model
     from alignment.models.baselines import has_weights, untrained
+    from alignment.models.builders import display_name
     from alignment.models.load import ModelDescription, check_model, describe_model, load_model
     from alignment.models.torch_model import TorchModel
 
@@ -18,6 +19,7 @@ __all__ = [
     "TorchModel",
     "check_model",
     "describe_model",
+    "display_name",
     "has_weights",
     "load_model",
     "model",
@@ -32,6 +34,7 @@ _HOME = {
     "TorchModel": "torch_model",
     "check_model": "load",
     "describe_model": "load",
+    "display_name": "builders",
     "has_weights": "baselines",
     "load_model": "load",
     "untrained": "baselines",

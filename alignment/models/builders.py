@@ -2,7 +2,9 @@
 
 import importlib
 import inspect
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,25 @@ from alignment.models.initialise import seeded
 from alignment.models.torch_model import TorchModel
 from alignment.registry import files_behind, foreign_code, is_file_reference, split_reference
 
-# what a module may say of itself, as plain attributes
-ATTRIBUTES = ("image_size", "visual_degrees", "classes", "time_unit", "stochastic")
+# what a module may say of itself, as plain attributes: is it sound, and what was expected
+ATTRIBUTES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "image_size": (
+        lambda value: value is None or (_is_sequence(value) and len(value) == 2 and all(map(_is_edge, value))),
+        "(row, column), or None for any size",
+    ),
+    "visual_degrees": (
+        lambda value: isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < 360,
+        "the width of the field of view in degrees, such as 8.0",
+    ),
+    "classes": (
+        lambda value: value is None or (_is_sequence(value) and bool(value) and all(isinstance(v, str) for v in value)),
+        "their names in the order of the logits, or None where there are no logits",
+    ),
+    "time_unit": (lambda value: isinstance(value, str) and value in (STEP, MS), f"{STEP!r} or {MS!r}"),
+    "stochastic": (lambda value: isinstance(value, bool), "True or False"),
+}
+# what a function's own `Model` must have
+MODEL_ATTRIBUTES = (*Model.__annotations__, "logits", "fingerprint")
 TORCHVISION = "torchvision"
 LIBRARIES = (TORCHVISION, "timm")
 
@@ -55,28 +74,53 @@ def from_function(name: str, *, offered: Mapping[str, Any]) -> tuple[Model, froz
     builder = MODELS.find(name)
     takes = frozenset(inspect.signature(builder).parameters)
     accepted = {keyword: value for keyword, value in offered.items() if keyword in takes}
-    own = _base_name(name)
+    own = display_name(name)
     # seeded, so that a network the function only initialises is the same in every process, however its file is named
     with seeded(offered["seed"], "function", own), foreign_code(f"model {name!r}"):
         built = builder(**accepted)
-    return _as_model(built, name=own, sources=_sources(name, builder)), takes
+        return _as_model(built, name=own, sources=_sources(name, builder)), takes
 
 
 def _as_model(built: Any, *, name: str, sources: Sequence[Path]) -> Model:
     if callable(getattr(built, "record", None)):
+        # looked up on the class where it is there: a fingerprint takes long to compute
+        lacking = [each for each in MODEL_ATTRIBUTES if not (hasattr(type(built), each) or hasattr(built, each))]
+        if lacking:
+            raise RequestError(f"model {name!r}: it has `record`, as a Model has, and no {', '.join(lacking)}; add it")
+        _said(built, name=name)
         return built
     if not isinstance(built, nn.Module):
         raise RequestError(f"model {name!r}: the function returned {type(built).__name__}, not an nn.Module or a Model")
+    return TorchModel(built, name=name, sources=sources, **_said(built, name=name))
+
+
+def _said(built: Any, *, name: str) -> dict[str, Any]:
+    """What a module or a model says of itself, if all of it is sound."""
     said = {attribute: getattr(built, attribute) for attribute in ATTRIBUTES if hasattr(built, attribute)}
-    if said.get("time_unit", STEP) not in (STEP, MS):
-        raise RequestError(f"model {name!r}: its time_unit is {said['time_unit']!r}; give {STEP!r} or {MS!r}")
-    if not isinstance(said.get("stochastic", False), bool):
-        kind = type(said["stochastic"]).__name__
-        raise RequestError(f"model {name!r}: its attribute stochastic is a {kind}; give True or False")
-    return TorchModel(built, name=name, sources=sources, **said)
+    faults = [
+        f"its {attribute} is {reprlib.repr(value)}; give {ATTRIBUTES[attribute][1]}"
+        for attribute, value in said.items()
+        if not ATTRIBUTES[attribute][0](value)
+    ]
+    if faults:
+        raise RequestError(f"model {name!r}: {'; '.join(' '.join(fault.split()) for fault in faults)}")
+    if said.get("image_size") is not None:
+        said["image_size"] = tuple(map(int, said["image_size"]))
+    if "visual_degrees" in said:
+        said["visual_degrees"] = float(said["visual_degrees"])
+    return said
 
 
-def _base_name(name: str) -> str:
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_edge(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+
+
+def display_name(name: str) -> str:
+    """What tables call a model: `./net.py:net` is `net`, `./net.py:build` is `net:build`, `torchvision/x` is itself."""
     if not is_file_reference(name):
         return name
     path, function = split_reference(name)

@@ -1,6 +1,7 @@
 """Weights from files: read without running any code in them, and fitted strictly."""
 
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ WRAPPER = "module."
 # PyTorch before 0.4.1 did not save this count, and evaluation does not use it
 OPTIONAL = "num_batches_tracked"
 NAMED_AT_MOST = 3
+# how torch says that a pickle names a class or a function
+UNSUPPORTED = "Unsupported global"
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -31,13 +34,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     DataError
         The file is missing, damaged, holds other things than tensors, or holds none.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise DataError(f"weights {path}: {error.strerror or error}; check the path") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, UnicodeDecodeError):
-        raise DataError(f"weights {path}: no readable state dict (damaged, or not saved by torch.save)") from None
-    state: Any = content
+    state = _load(path)
     for entry in ENTRIES:
         if isinstance(state, Mapping) and isinstance(state.get(entry), Mapping):
             state = state[entry]
@@ -46,6 +43,25 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if all(name.startswith(WRAPPER) for name in state):
         return {name.removeprefix(WRAPPER): value for name, value in state.items()}
     return dict(state)
+
+
+def _load(path: Path) -> Any:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DataError(f"weights {path}: {error.strerror or error}; check the path") from None
+    with file, warnings.catch_warnings():
+        # of pickles by other hands, which are refused in any case
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        # any of these where the file is cut short or damaged
+        except (pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError) as error:
+            if UNSUPPORTED in str(error):
+                reason = "it holds Python objects, which are not loaded; save network.state_dict() in their place"
+            else:
+                reason = "no readable state dict (damaged, or not written by torch.save(network.state_dict(), ...))"
+            raise DataError(f"weights {path}: {reason}") from None
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], *, where: str) -> nn.Module:

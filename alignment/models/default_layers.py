@@ -113,7 +113,7 @@ def _stack_stages(stack: nn.Module) -> Sequence[str]:
 
 
 def _recordable(site: Site) -> bool:
-    return site.batched and len(set(site.shapes)) == 1 and site.shapes[0] != ()
+    return site.steady and site.shapes[0] != ()
 
 
 def _gives_logits(module: nn.Module, site: Site, output: Any) -> bool:

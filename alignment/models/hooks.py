@@ -51,6 +51,11 @@ class Site:
         """How often the module runs in one forward pass."""
         return len(self.shapes)
 
+    @property
+    def steady(self) -> bool:
+        """Whether it can be recorded over time: one tensor per image, of one shape in all calls."""
+        return self.batched and len(set(self.shapes)) == 1
+
 
 @dataclass
 class _Seen:

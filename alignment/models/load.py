@@ -15,6 +15,7 @@ from alignment.models.checkpoints import check_fit, load_state, read_state, weig
 from alignment.models.initialise import reinitialise
 from alignment.models.repeats import is_stochastic
 from alignment.models.torch_model import TorchModel
+from alignment.registry import foreign_code
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,7 @@ def load_model(
             model.stochastic |= is_stochastic(model)
     if layers is not None:
         _select(model, layers)
-    seed_counts = weights == "none" or "seed" in takes
-    model.name = with_settings(model.name, *_settings(weights, layers=layers, seed=seed if seed_counts else 0))
+    model.name = _named(model.name, takes, weights=weights, layers=layers, seed=seed)
     return model
 
 
@@ -145,6 +145,7 @@ def describe_model(
     weights: str = "default",
     layers: Sequence[str] | None = None,
     data_root: Path | None = None,
+    seed: int = 0,
 ) -> ModelDescription:
     """Parameters, layers and shapes of a model; published weights are not loaded, and nothing is trained.
 
@@ -157,35 +158,43 @@ def describe_model(
     DataError
         The checkpoint cannot be read, or does not fit.
     """
-    model = _structure(name, weights, layers=layers, data_root=data_root, cache=cache)
+    model, takes = _structure(name, weights, layers=layers, data_root=data_root, cache=cache, seed=seed)
     sites = getattr(model, "sites", {})
-    return ModelDescription(
-        with_settings(model.name, *_settings(weights, layers=layers, seed=0)),
-        0 if model.module is None else sum(weight.numel() for weight in model.module.parameters()),
-        {layer: sites[layer].shapes[-1] if layer in sites else () for layer in model.layers},
-        {layer: tuple(model.time_bins[layer]) for layer in model.layers},
-        model.image_size,
-        len(model.classes or ()),
-    )
+    # of a user's own `Model`, anything may be wrong
+    with foreign_code(f"model {name!r}"):
+        return ModelDescription(
+            _named(model.name, takes, weights=weights, layers=layers, seed=seed),
+            0 if model.module is None else sum(weight.numel() for weight in model.module.parameters()),
+            {layer: sites[layer].shapes[-1] if layer in sites else () for layer in model.layers},
+            {layer: tuple(model.time_bins[layer]) for layer in model.layers},
+            model.image_size,
+            len(model.classes or ()),
+        )
 
 
-def _structure(name: str, weights: str, *, layers: Sequence[str] | None, data_root: Path | None, cache: Path) -> Model:
-    """The model without published weights; others are looked at, so that they fail here as they would in a run."""
+def _structure(
+    name: str, weights: str, *, layers: Sequence[str] | None, data_root: Path | None, cache: Path, seed: int = 0
+) -> tuple[Model, frozenset[str]]:
+    """The model without published weights, and the keywords its function takes.
+
+    Other weights are looked at, so that they fail here as they would in a run.
+    """
     library, bare = library_of(name)
     if library is not None:
         model: Any = library.structure(bare)
+        takes = frozenset({"weights"})
         if weights not in ("default", "none"):
             path = weights_file(weights)
             check_fit(model.module, read_state(path), where=str(path))
     else:
         untouched = "none" if weights == "default" else weights
-        offered = {"weights": untouched, "data_root": data_root, "cache": cache, "seed": 0}
+        offered = {"weights": untouched, "data_root": data_root, "cache": cache, "seed": seed}
         model, takes = from_function(name, offered=offered)
         if "weights" not in takes:
-            _set_weights(model, weights, seed=0)
+            _set_weights(model, weights, seed=seed)
     if layers is not None:
         _select(model, layers)
-    return model
+    return model, takes
 
 
 def _set_weights(model: Model, weights: str, *, seed: int) -> None:
@@ -202,12 +211,13 @@ def _set_weights(model: Model, weights: str, *, seed: int) -> None:
 
 
 def _select(model: Model, patterns: Sequence[str]) -> None:
-    if isinstance(model, SelectsLayers):
-        model.select_layers(patterns)
-        return
-    chosen = [layer for pattern in patterns for layer in _matching(model, pattern)]
-    model.layers = tuple(dict.fromkeys(chosen))
-    model.time_bins = {layer: model.time_bins[layer] for layer in model.layers}
+    with foreign_code(f"model {model.name!r}"):
+        if isinstance(model, SelectsLayers):
+            model.select_layers(patterns)
+            return
+        chosen = [layer for pattern in patterns for layer in _matching(model, pattern)]
+        model.layers = tuple(dict.fromkeys(chosen))
+        model.time_bins = {layer: model.time_bins[layer] for layer in model.layers}
 
 
 def _matching(model: Model, pattern: str) -> list[str]:
@@ -217,12 +227,13 @@ def _matching(model: Model, pattern: str) -> list[str]:
     return hits
 
 
-def _settings(weights: str, *, layers: Sequence[str] | None, seed: int) -> list[str]:
+def _named(name: str, takes: frozenset[str], *, weights: str, layers: Sequence[str] | None, seed: int) -> str:
+    """The id: the name and every setting that counts and is not the default."""
     parts = []
     if weights != "default":
         parts.append(f"weights={weights if weights == 'none' else Path(weights).stem}")
-    if seed:
+    if seed and (weights == "none" or "seed" in takes):
         parts.append(f"seed={seed}")
     if layers is not None:
-        parts.append(f"layers={'+'.join(layers)}")
-    return parts
+        parts.append(f"layers={'+'.join(dict.fromkeys(layers))}")
+    return with_settings(name, *parts)

@@ -21,12 +21,8 @@ from alignment.registry import foreign_code
 RECORDING_VERSION = 1
 PROBE_BATCH = 2
 PROBE_SIZE = (64, 64)
+NAMED_AT_MOST = 12
 Normalisation = tuple[Sequence[float], Sequence[float]]
-
-
-def _steady(site: Site) -> bool:
-    """Whether a site can be recorded over time: one tensor per image, of one shape in all calls."""
-    return site.batched and len(set(site.shapes)) == 1
 
 
 def _as_it_is(output: Tensor) -> Tensor:
@@ -135,19 +131,19 @@ class TorchModel:
         for pattern in patterns:
             if pattern in self.sites:
                 site = self._site(pattern)
-                if not _steady(site):
+                if not site.steady:
                     raise RequestError(
                         f"{self.name}: layer {pattern!r} has another shape in each of its calls, so they are no time "
                         "bins; choose another, such as the module around it"
                     )
                 found.append(site.name)
                 continue
-            hits = [name for name, site in self.sites.items() if fnmatchcase(name, pattern) and _steady(site)]
+            hits = [name for name, site in self.sites.items() if fnmatchcase(name, pattern) and site.steady]
             if not hits:
                 raise unknown(f"layer of {self.name}", pattern, self.sites)
             found += sorted(hits, key=lambda name: self.sites[name].order)
         if not found:
-            raise RequestError(f"{self.name}: no layer to record at by default; name some of its modules (layers=)")
+            raise RequestError(f"{self.name}: no layer to record at by default; {self._modules_to_name()}")
         self.layers = tuple(dict.fromkeys(found))
         self.time_bins = {layer: self._bins(layer) for layer in self.layers}
 
@@ -220,9 +216,16 @@ class TorchModel:
     def _probe(self) -> tuple[dict[str, Site], Any]:
         size = self.image_size or PROBE_SIZE
         pixels = torch.full((PROBE_BATCH, 3, *size), 0.5, device=self._device)
-        where = f"{self.name}: a forward pass on images of {size[0]}x{size[1]} failed"
+        where = f"{self.name}: a forward pass on images of {size[0]}x{size[1]} failed (is image_size right?)"
         with self._own_random_state(), evaluating(self.module), foreign_code(where):
             return probe(self.module, self._prepare(pixels))
+
+    def _modules_to_name(self) -> str:
+        able = [name for name, site in self.sites.items() if site.steady]
+        more = f" and {len(able) - NAMED_AT_MOST} more" if len(able) > NAMED_AT_MOST else ""
+        if not able:
+            return "none of its modules returns one tensor per image"
+        return f"name some of its modules (model.layers=): {', '.join(able[:NAMED_AT_MOST])}{more}"
 
     @property
     def _device(self) -> torch.device:

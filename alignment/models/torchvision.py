@@ -1,6 +1,8 @@
 """Classification networks of torchvision, with the preprocessing and class names of their published weights."""
 
+import inspect
 from pathlib import Path
+from typing import get_type_hints
 from urllib.error import URLError
 
 import torch
@@ -70,12 +72,19 @@ def _published(name: str) -> torchvision.models.WeightsEnum:
 
 
 def _network(name: str, published: torchvision.models.WeightsEnum) -> nn.Module:
-    module = torchvision.models.get_model(name, weights=None)
+    module = torchvision.models.get_model(name, weights=None, **_said_outright(name))
     # transformers are built for one image size, and the published weights may have been trained at another
     size = published.transforms().crop_size[0]
     if getattr(module, "image_size", size) == size:
         return module
     return torchvision.models.get_model(name, weights=None, image_size=size)
+
+
+def _said_outright(name: str) -> dict[str, bool]:
+    """Where leaving it to torchvision whether weights are initialised makes it warn of a change to come."""
+    made = get_type_hints(torchvision.models.get_model_builder(name)).get("return")
+    takes = inspect.signature(made).parameters if inspect.isclass(made) else {}
+    return {"init_weights": True} if "init_weights" in takes else {}
 
 
 def _wrap(module: nn.Module, published: torchvision.models.WeightsEnum, *, name: str) -> TorchModel:

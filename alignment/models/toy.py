@@ -60,8 +60,14 @@ def build(*, weights: str, cache: Path, seed: int) -> TorchModel:
     with seeded(seed, "weights", "toy"):
         module = ToyNetwork(recipe.channels)
     if weights != "none":
-        path = trained_weights(recipe, cache=cache) if weights == "default" else weights_file(weights)
-        load_state(module, read_state(path), where=str(path))
+        is_default = weights == "default"
+        path = trained_weights(recipe, cache=cache) if is_default else weights_file(weights)
+        try:
+            load_state(module, read_state(path), where=str(path))
+        except DataError as error:
+            if not is_default:
+                raise
+            raise DataError(f"{error}; delete it to train it again") from None
     edge = recipe.image
     return TorchModel(
         module.eval(), name="toy", image_size=(edge, edge), normalise=((0.5,) * 3, (0.5,) * 3), classes=CLASSES

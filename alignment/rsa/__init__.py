@@ -4,7 +4,15 @@ from alignment.rsa.comparators import COMPARATORS, compare, midranks
 from alignment.rsa.crossnobis import CROSSNOBIS, crossnobis, noise_precision
 from alignment.rsa.distances import DISTANCES, rdm
 from alignment.rsa.interchange import from_rsatoolbox, read_rdm_file, to_rsatoolbox, write_rdm_file
-from alignment.rsa.pooling import Bounds, Comparison, agreement_p_value, leave_one_out, pool
+from alignment.rsa.pooling import (
+    Bounds,
+    Comparison,
+    agreement_p_value,
+    bounds_of_cosines,
+    leave_one_out,
+    pool,
+    prepared,
+)
 from alignment.rsa.rdms import RDMs
 from alignment.rsa.resampling import (
     DualBootstrap,
@@ -25,6 +33,7 @@ __all__ = [
     "RDMs",
     "agreement_p_value",
     "bound_deviations",
+    "bounds_of_cosines",
     "compare",
     "crossnobis",
     "dual_bootstrap",
@@ -33,6 +42,7 @@ __all__ = [
     "midranks",
     "noise_precision",
     "pool",
+    "prepared",
     "rdm",
     "read_rdm_file",
     "resampled_bounds",

@@ -117,6 +117,44 @@ def leave_one_out(rdms: RDMs, comparison: Comparison) -> Bounds:
     return Bounds(np.array(lower), comparison.of(everyone, rdms)[0])
 
 
+def bounds_of_cosines(alike: Doubles, share: Doubles) -> Bounds:
+    """Leave-one-out bounds where a pool is a sum of vectors and similarity is their cosine: no pool need be formed.
+
+    With A the cosines between subjects and w how much of each is in the pool, that of subject k with the pool of all is
+    (A w)_k / sqrt(w A w), and with the pool of the others the same without w_k.
+
+    Parameters
+    ----------
+    alike : array (..., subject, subject)
+        Cosines, 1 on the diagonal: Pearson, cosine, centred kernel alignment.
+    share : array (..., subject)
+        Of vectors of unit length in the pool: how often each subject is there, times its length where lengths differ.
+
+    Returns
+    -------
+    Bounds
+        Each (..., subject); NaN for a subject that is not there, or has no others.
+    """
+    with_pool = np.einsum("...st,...t->...s", alike, share)
+    power = np.einsum("...s,...s->...", share, with_pool)[..., None]
+    upper = cosine_ratio(with_pool, power)
+    lower = cosine_ratio(with_pool - share, power - 2 * share * with_pool + share**2)
+    return where_defined(Bounds(lower, upper), share)
+
+
+def cosine_ratio(products: Doubles, powers: Doubles) -> Doubles:
+    """Products over the square root of powers; 0 where a power is 0, up to rounding."""
+    varies = powers > 1e-24
+    return np.where(varies, products / np.sqrt(np.where(varies, powers, 1.0)), 0.0)
+
+
+def where_defined(bounds: Bounds, share: Doubles) -> Bounds:
+    """NaN for subjects with no share in the pool; the lower bound needs somebody else as well."""
+    absent = share == 0
+    alone = share.sum(axis=-1, keepdims=True) == share
+    return Bounds(np.where(absent | alone, np.nan, bounds.lower), np.where(absent, np.nan, bounds.upper))
+
+
 def agreement_p_value(rdms: RDMs, comparison: Comparison, *, seed: int, n_permutations: int = 1000) -> float:
     """Probability, if no two subjects agreed on any geometry, of RDMs at least as alike as these.
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from alignment.rsa.pooling import Comparison
+from alignment.rsa.pooling import Bounds, Comparison, bounds_of_cosines, cosine_ratio, where_defined
 
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
@@ -32,8 +32,8 @@ class Weighed(Protocol):
         """(resample, subject), of one model's dissimilarities `(pair,)`."""
         ...
 
-    def bounds(self, subject_counts: Doubles) -> tuple[Doubles, Doubles]:
-        """Lower and upper, each (resample, subject); NaN for a subject that is not there, or has no others."""
+    def bounds(self, subject_counts: Doubles) -> Bounds:
+        """Each (resample, subject); NaN for a subject that is not there, or has no others."""
         ...
 
 
@@ -62,19 +62,14 @@ class WeighedMoments:
             mean = shares @ vector
             cross = cross - mean[:, None] * means
             power = power - mean**2
-        return _ratio(cross, power[:, None] * np.diagonal(covariance, axis1=1, axis2=2))
+        return cosine_ratio(cross, power[:, None] * np.diagonal(covariance, axis1=1, axis2=2))
 
-    def bounds(self, subject_counts: Doubles) -> tuple[Doubles, Doubles]:
+    def bounds(self, subject_counts: Doubles) -> Bounds:
         """Pools are sums of subjects, so that their similarities follow from the subjects' own correlations."""
         variance = np.diagonal(self._covariance, axis1=1, axis2=2)
-        alike = _ratio(self._covariance, variance[:, :, None] * variance[:, None, :])
+        alike = cosine_ratio(self._covariance, variance[:, :, None] * variance[:, None, :])
         scale = 1.0 if self.comparison.pooling == "optimal" else self._sizes * np.sqrt(np.maximum(variance, 0))
-        share = subject_counts * scale
-        with_pool = np.einsum("rst,rt->rs", alike, share)
-        power = np.einsum("rs,rs->r", share, with_pool)[:, None]
-        upper = _ratio(with_pool, power)
-        lower = _ratio(with_pool - share, power - 2 * share * with_pool + share**2)
-        return _where_defined(lower, upper, subject_counts)
+        return bounds_of_cosines(alike, subject_counts * scale)
 
     @property
     def _centred(self) -> bool:
@@ -134,7 +129,7 @@ class WeighedRanks:
         """From the weighted midranks of the vector and of the subjects."""
         return self._with_subjects(weighted_midranks(vector, self._weights), slice(None))
 
-    def bounds(self, subject_counts: Doubles) -> tuple[Doubles, Doubles]:
+    def bounds(self, subject_counts: Doubles) -> Bounds:
         """Each pool is ranked anew in each resample."""
         counts = torch.from_numpy(subject_counts).to(self._weights.dtype)
         entering = self._entering
@@ -146,7 +141,7 @@ class WeighedRanks:
         for subject in range(len(self.subjects)):
             others = total - counts[:, subject, None] * entering[subject]
             lower[:, subject] = self._with_subjects(self._ranked(others), slice(subject, subject + 1))[:, 0]
-        return _where_defined(lower, upper, subject_counts)
+        return where_defined(Bounds(lower, upper), subject_counts)
 
     @cached_property
     def _weights(self) -> Tensor:
@@ -210,7 +205,7 @@ class WeighedRanks:
         cross = torch.bmm(self._weighed[:, which], ranks[:, :, None])[:, :, 0]
         if self.comparison.comparator == "rho-a":
             return (12 * cross / (self._totals**3 - self._totals)[:, None]).numpy()
-        return _ratio(cross.numpy(), (self._power(ranks)[:, None] * self._powers[:, which]).numpy())
+        return cosine_ratio(cross.numpy(), (self._power(ranks)[:, None] * self._powers[:, which]).numpy())
 
 
 def weighted_midranks(vector: Doubles, weights: Tensor) -> Tensor:
@@ -270,15 +265,3 @@ def _midranks_by_sorting(values: Tensor, weights: Tensor) -> Tensor:
     there = weights.nonzero()[:, 0]
     ranks[there] = weighted_midranks(values[there].double().numpy(), weights[None, there])[0]
     return ranks
-
-
-def _ratio(products: Doubles, powers: Doubles) -> Doubles:
-    """Products over the square root of powers; 0 where a power is 0, up to rounding."""
-    varies = powers > 1e-24
-    return np.where(varies, products / np.sqrt(np.where(varies, powers, 1.0)), 0.0)
-
-
-def _where_defined(lower: Doubles, upper: Doubles, subject_counts: Doubles) -> tuple[Doubles, Doubles]:
-    absent = subject_counts == 0
-    alone = subject_counts.sum(axis=1, keepdims=True) == subject_counts
-    return np.where(absent | alone, np.nan, lower), np.where(absent, np.nan, upper)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import xarray as xr
+from typing_extensions import TypeIs
 
+from alignment.rsa.rdms import RDMs
 from alignment.stimuli import StimulusSet
 
 
@@ -108,4 +110,59 @@ class Fetches(Protocol):
 
     def fetch(self) -> tuple[Path, ...]:
         """Check the files at hand and download the missing ones; where they lie."""
+        ...
+
+
+def holds_rdms(dataset: "DataSet | RDMDataSet") -> TypeIs["RDMDataSet"]:
+    """Whether a data set is one of RDMs; asks for nothing else, since other attributes may read all its files."""
+    return callable(getattr(dataset, "rdms", None))
+
+
+class RDMDataSet(Protocol):
+    """Stimuli and the RDMs that were measured of them, where responses are not at hand."""
+
+    @property
+    def name(self) -> str:
+        """Id of the data set with its selection, such as "kriegeskorte2008.humanIT"."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Raised when an unchanged model's score would change."""
+        ...
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Ids of the subjects."""
+        ...
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """As of a `DataSet`."""
+        ...
+
+    @property
+    def stimuli(self) -> StimulusSet:
+        """What the RDMs are of, in their order."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the RDMs, their coordinates and the references; pixels are the stimulus set's own."""
+        ...
+
+    def rdms(self) -> RDMs:
+        """One per subject, the mean over sessions, stimuli in the order of `stimuli`."""
+        ...
+
+    def sessions(self) -> RDMs | None:
+        """One per subject and session; None where there is one session each."""
+        ...
+
+    def references(self) -> Mapping[str, RDMs]:
+        """Published model RDMs of the same stimuli, one row each, which become rows of the table."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What `bench show` prints."""
         ...

@@ -62,16 +62,16 @@ def open_folder(settings: DataSettings) -> Presented | GivenRDMs:
         A file is missing, damaged, or does not fit the others.
     """
     place = _place(settings)
-    name = f"{NAME}.{re.sub(r'[^A-Za-z0-9._-]', '-', place.resolve().name)}"
+    own = re.sub(r"[^A-Za-z0-9._-]", "-", place.resolve().name)
     check_options(settings.options, accepted=("visual_degrees",), name=NAME)
     degrees = _degrees(settings.options.get("visual_degrees"))
     path = _measured(place)
     open_one = _open_rdms if path.name in folder_rdms.READERS else _open_responses
-    return open_one(path, name=name, degrees=degrees)
+    return open_one(path, own=own, degrees=degrees)
 
 
-def _open_responses(path: Path, *, name: str, degrees: float | None) -> Presented:
-    found = folder_responses.read_responses(path)
+def _open_responses(path: Path, *, own: str, degrees: float | None) -> Presented:
+    found, name = folder_responses.read_responses(path), f"{NAME}.{own}"
     ids = tuple(sorted(set(found.responses["stimulus"].values.tolist())))
     return Presented(
         name,
@@ -79,19 +79,19 @@ def _open_responses(path: Path, *, name: str, degrees: float | None) -> Presente
         found.responses,
         own_splits=found.splits,
         folds_name=NAME,
-        marks=_marks(degrees),
+        marks=_marks(own, degrees),
         said={"images without responses": len(found.images.files) - len(ids), "folder": str(path.parent)},
     )
 
 
-def _open_rdms(path: Path, *, name: str, degrees: float | None) -> GivenRDMs:
-    found = folder_rdms.read_rdms(path)
+def _open_rdms(path: Path, *, own: str, degrees: float | None) -> GivenRDMs:
+    found, name = folder_rdms.read_rdms(path), f"{NAME}.{own}"
     ids = found.rdms.stimuli
     return GivenRDMs(
         name,
         _stimuli(name, ids, found.images, degrees=degrees),
         found.rdms,
-        marks=_marks(degrees),
+        marks=_marks(own, degrees),
         said={"images without a row": len(found.images.files) - len(ids), "folder": str(path.parent)},
     )
 
@@ -101,8 +101,9 @@ def _stimuli(name: str, ids: tuple[str, ...], images: ImageFolder, *, degrees: f
     return StimulusSet(name, ids, images.read, visual_degrees=degrees, sources=sources)
 
 
-def _marks(degrees: float | None) -> tuple[str, ...]:
-    return () if degrees is None else (f"visual_degrees={degrees:g}",)
+def _marks(own: str, degrees: float | None) -> tuple[str, ...]:
+    """Of the id: every folder is `folder` to whoever types it."""
+    return (f"{NAME}={own}", *(() if degrees is None else (f"visual_degrees={degrees:g}",)))
 
 
 def build(settings: DataSettings, selection: str | None) -> Presented | GivenRDMs:

@@ -1,5 +1,6 @@
 """Tables of a user's folder, every cell as text, every fault named with its file."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ import pandas as pd
 
 from alignment.errors import DataError, near_misses
 from benchmarks.datasets.image_files import ImageFolder
+
+# what pandas calls the column of row numbers that it wrote
+UNNAMED = re.compile(r"Unnamed: \d+")
 
 
 def read_table(path: Path, *, columns: Sequence[str], required: str | None = None) -> pd.DataFrame:
@@ -28,6 +32,8 @@ def read_table(path: Path, *, columns: Sequence[str], required: str | None = Non
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot read the table ({str(error).splitlines()[0]}); write it again") from None
     for column in table.columns:
+        if UNNAMED.fullmatch(column):
+            raise DataError(f"{path}: a column without a name; write the table without row numbers (index=False)")
         if column not in columns:
             raise DataError(
                 f"{path}: unknown column {column!r}{near_misses(column, columns)}; known: {', '.join(columns)}"

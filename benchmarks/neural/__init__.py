@@ -1,6 +1,25 @@
-"""Neural predictivity: how well a network's layers predict responses to stimuli the fit has not seen."""
+"""Neural predictivity: how well layers and responses predict each other on stimuli that the fit has not seen."""
 
-from benchmarks.neural.measure import RidgeMeasure
-from benchmarks.neural.predictivity import NeuralPredictivity, neural_predictivity
+from benchmarks.neural.builders import (
+    best_unit_matching,
+    one_to_one_matching,
+    pcr_predictivity,
+    pls_predictivity,
+    reverse_predictivity,
+    ridge_predictivity,
+    soft_matching,
+    unique_variance,
+)
+from benchmarks.neural.predictivity import NeuralPredictivity
 
-__all__ = ["NeuralPredictivity", "RidgeMeasure", "neural_predictivity"]
+__all__ = [
+    "NeuralPredictivity",
+    "best_unit_matching",
+    "one_to_one_matching",
+    "pcr_predictivity",
+    "pls_predictivity",
+    "reverse_predictivity",
+    "ridge_predictivity",
+    "soft_matching",
+    "unique_variance",
+]

@@ -1,7 +1,7 @@
 """From measured layers to a score: the choice of layer, resamples of stimuli, the layer x time_bin surface."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from alignment.errors import DataError
-from alignment.resampling import Subjects, resampled_medians, stimulus_counts
+from alignment.resampling import VALUES_AT_ONCE, Subjects, stimulus_counts
 from alignment.samples import Samples
 from benchmarks.contracts import Part
 from benchmarks.datasets.base import Split
@@ -36,21 +36,32 @@ class Evaluated:
     observed: list[np.ndarray]
     dropped: list[str]
 
+    @property
+    def n_neuroids(self) -> int:
+        """How many are judged."""
+        return self.observed[0].shape[1]
+
 
 @dataclass(frozen=True)
-class Picked:
-    """Results of one subject, each fold from its own cell.
+class Outcome:
+    """What the cells of one subject come to, one cell for each fold.
 
     Attributes
     ----------
-    r : (neuroid,), held-out r averaged over folds
-    by_fold : per fold, the median r over neuroids
-    predicted : per fold (stimulus, neuroid), predictions of its held-out stimuli
+    value : the subject's score
+    resampled : (resample,), the same in each resample of stimuli
+    by_fold : the score of each fold alone
+    details : anything else worth keeping in the record
     """
 
-    r: np.ndarray
+    value: float
+    resampled: np.ndarray
     by_fold: list[float]
-    predicted: list[np.ndarray]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+# from what was measured of each fold, the responses and the counts (resample, stimulus) of each fold
+OutcomeOf = Callable[[Sequence[xr.Dataset], Evaluated, Sequence[np.ndarray]], Outcome]
 
 
 def evaluated(responses: xr.DataArray, splits: Sequence[Split]) -> Evaluated:
@@ -138,53 +149,88 @@ def choose(measured: Measured, subject: str) -> list[Cell]:
         if part.subject == subject:
             data = measured[part]
             cells += [Cell(part.layer, time_bin) for time_bin in data["time_bin"].values.tolist()]
-            scores.append(_median_over_neuroids(data["cv_score"].values).T)
+            scores.append(median_over_neuroids(data["cv_score"].values).T)
     return [cells[best] for best in np.argmax(np.concatenate(scores), axis=0)]
 
 
-def _median_over_neuroids(values: np.ndarray) -> np.ndarray:
+def median_over_neuroids(values: np.ndarray) -> np.ndarray:
     """Median over the last axis; a neuroid that is constant within a fold's training stimuli has no score there."""
     judged = np.isfinite(values).any(axis=-1)
     return np.nanmedian(np.where(judged[..., None], values, -np.inf), axis=-1)
 
 
-def pick(measured: Measured, subject: str, cells: Sequence[Cell]) -> Picked:
-    """Held-out results of one subject, with a cell for each fold."""
-    r, predicted = [], []
+def pick(measured: Measured, subject: str, cells: Sequence[Cell]) -> list[xr.Dataset]:
+    """What was measured of one subject, fold by fold, each in its own cell and of the stimuli that it held out."""
+    picked = []
     for fold, cell in enumerate(cells):
-        data = measured[Part(subject, cell.layer)].sel(time_bin=cell.time_bin)
-        r.append(data["r"].values[fold])
-        predicted.append(data["predicted"].values[data["held_out_in"].values == fold])
-    return Picked(np.mean(r, axis=0), [float(np.median(of_fold)) for of_fold in r], predicted)
+        data = measured[Part(subject, cell.layer)].sel(time_bin=cell.time_bin).isel(fold=fold)
+        picked.append(data.isel(stimulus=np.flatnonzero(data["held_out_in"].values == fold)))
+    return picked
 
 
-def by_split(picked: Mapping[str, Picked], subjects: Mapping[str, Evaluated]) -> dict[str, float]:
+def resampled_medians_of(
+    folds: Sequence[Callable[[np.ndarray], np.ndarray]], counts: Sequence[np.ndarray], *, n_columns: int
+) -> np.ndarray:
+    """Median over columns of the fold-averaged values, for each resample, in bounded memory.
+
+    Parameters
+    ----------
+    folds : per fold, from counts (resample, stimulus) to values (resample, column)
+    counts : per fold (resample, stimulus), the same number of resamples in each
+    n_columns : neuroids or units
+
+    Returns
+    -------
+    array (resample,) float64
+
+    Examples
+    --------
+    >>> weigh = [lambda counts: counts @ np.array([[1.0, 5.0], [2.0, 6.0]])]
+    >>> resampled_medians_of(weigh, [np.array([[1, 1], [2, 0]])], n_columns=2)
+    array([7., 6.])
+    """
+    block = max(1, VALUES_AT_ONCE // n_columns)
+    medians = []
+    for start in range(0, len(counts[0]), block):
+        values = [of_fold(each[start : start + block]) for of_fold, each in zip(folds, counts, strict=True)]
+        medians.append(np.median(np.mean(values, axis=0), axis=1))
+    return np.concatenate(medians).astype(np.float64)
+
+
+def by_split(outcomes: Mapping[str, Outcome], subjects: Mapping[str, Evaluated]) -> dict[str, float]:
     """Score of each split, the mean over the subjects that have it: how far a ranking hangs on the split."""
     found: dict[str, list[float]] = {}
-    for subject, of in picked.items():
+    for subject, of in outcomes.items():
         for name, value in zip(subjects[subject].names, of.by_fold, strict=True):
             found.setdefault(name, []).append(value)
     return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def samples_of(
+    outcomes: Mapping[str, Outcome], subjects: Mapping[str, Evaluated], *, resampled: Subjects = "auto"
+) -> Samples:
+    """Scores of subjects, on all stimuli and on resamples of them."""
+    values = np.array([of.value for of in outcomes.values()])
+    medians = np.stack([of.resampled for of in outcomes.values()])
+    return Samples(values, medians, n_stimuli=n_evaluated(subjects.values()), subjects=resampled)
 
 
 def surface(
     measured: Measured,
     subjects: Mapping[str, Evaluated],
     *,
+    outcome: OutcomeOf,
     counts: Mapping[str, list[np.ndarray]],
     resampled: Subjects = "auto",
 ) -> list[dict[str, Any]]:
     """Raw score and interval of every layer at every time_bin, the same layer in all folds and subjects."""
     rows = []
     for cell in _cells(measured):
-        picked = {subject: pick(measured, subject, [cell] * len(each.ids)) for subject, each in subjects.items()}
-        medians = [
-            resampled_medians(of.predicted, subjects[subject].observed, counts[subject])
-            for subject, of in picked.items()
-        ]
-        values = np.array([np.median(of.r) for of in picked.values()])
-        n_stimuli = n_evaluated(subjects.values())
-        estimate = Samples(values, np.stack(medians), n_stimuli=n_stimuli, subjects=resampled).estimate()
+        outcomes = {
+            subject: outcome(pick(measured, subject, [cell] * len(each.ids)), each, counts[subject])
+            for subject, each in subjects.items()
+        }
+        estimate = samples_of(outcomes, subjects, resampled=resampled).estimate()
         row = {"raw": estimate.value, "raw_low": estimate.low, "raw_high": estimate.high}
         rows.append({"layer": cell.layer, "time_bin": cell.time_bin, **row})
     return rows

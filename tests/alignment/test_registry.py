@@ -92,6 +92,7 @@ def test_each_file_has_the_modules_beside_it_to_itself(tmp_path):
         ("import nothing_of_that_name", "mine.py:build", "mine.py: ModuleNotFoundError"),
         ("def build(:", "mine.py:build", "mine.py: SyntaxError"),
         ("raise ValueError('two\\nlines')", "mine.py:build", "mine.py: ValueError: two lines$"),
+        ("raise SystemExit(7)", "mine.py:build", "mine.py: SystemExit: 7; raise an error that says what is wrong$"),
     ],
 )
 def test_faults_of_a_file_are_one_line(tmp_path, content, reference, message):

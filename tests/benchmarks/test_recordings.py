@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from alignment.errors import DataError
 from alignment.models.torch_model import TorchModel
 from alignment.stimuli import StimulusSet
 from benchmarks.fingerprint import PixelDigests
@@ -57,6 +58,17 @@ def test_only_missing_blocks_and_layers_are_recorded(tmp_path):
     kept.store.path(kept.key(model, shown, ("s04", "s05", "s06", "s07"), "0", MAPS)).unlink()
     assert kept.pending(model, shown, ("0",), MAPS)[0].ids[0] == "s04"
     assert kept.bytes(model, shown, ("0",), MAPS) == 4 * 4 * 10 * 10 * 4
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_damaged_block_is_named(tmp_path, number):
+    model, shown = network(), stimuli(pictures())
+    kept = recordings(tmp_path)
+    kept.record(model, shown, ("0",), MAPS)
+    path = kept.store.path(kept.key(model, shown, shown.blocks(4)[number], "0", MAPS))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(DataError, match=rf"store entry {path} cannot be read \(.*\); delete it to recompute it"):
+        kept.features(model, shown, "0", recording=MAPS, time_bin=0.0, ids=shown.ids).columns(0, 3)
 
 
 def test_a_key_changes_with_whatever_enters_the_number(tmp_path):

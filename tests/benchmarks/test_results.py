@@ -1,9 +1,12 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
 from alignment.errors import DataError
+from alignment.samples import Samples
+from benchmarks.packing import packed
 from benchmarks.results import ROW, SURFACE_ROW, leaderboard, load_records, record_path, save_leaderboard, save_record
 
 
@@ -32,6 +35,9 @@ def record(
         "score": {
             "raw": {"value": raw, "low": raw - 0.1, "high": raw + 0.1},
             "ceiling": {"value": 0.8, "low": 0.8, "high": 0.8},
+            "lower": None,
+            "p_zero": 0.001,
+            "p_lower": None,
             "normalised": {"value": raw / 0.8, "low": raw / 0.8 - 0.1, "high": raw / 0.8 + 0.1},
             "status": "ok",
             "p_value": None,
@@ -40,6 +46,8 @@ def record(
             "n_subjects": 1,
             "subjects_resampled": False,
         },
+        "samples": packed(Samples(np.array([raw]), raw + 0.05 * np.sin(np.arange(100.0))[None], n_stimuli=100)),
+        "by_split": {},
         "surface": [{"layer": "layer1", "time_bin": 0.0, "raw": raw, "raw_low": raw - 0.1, "raw_high": raw + 0.1}],
         "provenance": {"created": "2026-01-01"},
     }
@@ -140,7 +148,7 @@ def test_one_content_has_one_name_in_all_rows(tmp_path):
     }
     assert board.means["model"].tolist() == ["net@aaaaaaaa"]
     path = save_leaderboard(tmp_path, "v4", board)
-    assert {line.split(",")[11] for line in path.read_text().splitlines()[1:]} == {"100", ""}
+    assert {line.split(",")[12] for line in path.read_text().splitlines()[1:]} == {"100", ""}
 
 
 def test_shuffled_responses_are_no_other_data(tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 
 from alignment.errors import RequestError
-from benchmarks.settings import check_data_names, parse
+from benchmarks.settings import check_data_names, check_heeded, described_keys, known_keys, parse
 
 
 def test_nested_and_plain_keys_live_together():
@@ -30,7 +30,20 @@ def test_lists_by_comma_and_none():
     [
         (["modle=toy"], "did you mean model"),
         (["model.wieghts=none"], "did you mean model.weights"),
+        (["MODEL=toy"], "unknown key 'MODEL'; did you mean model"),
         (["toy"], "'toy' is not key=value"),
+        (["model", "suite=smoke"], "'model' is not key=value; write model=<value>"),
+        (["modle", "suite=smoke"], "'modle' is not key=value; did you mean model"),
+        (["model.=toy"], "unknown key 'model.'"),
+        (["results.x=1"], "unknown key 'results.x'; did you mean results?"),
+        (["data=here"], "data=here: data says nothing alone; write such as data.root=<value>"),
+        (["device=gpu"], "device=gpu: give cpu, cuda, cuda:<number> or mps"),
+        (["device=meta"], "device=meta: give cpu, cuda"),
+        (["threads=99999999999"], "threads=99999999999: input should be less than or equal to 1024"),
+        (["n_bootstrap=999999999"], "n_bootstrap=999999999: input should be less than"),
+        (["batch_size=9999999999"], "batch_size=9999999999: input should be less than"),
+        (["block_size=9999999999"], "block_size=9999999999: input should be less than"),
+        (["seed=-1"], "seed=-1: input should be greater than or equal to 0"),
         (["suite=a", "suite=b"], "suite is given twice"),
         (["batch_size=many"], "batch_size=many"),
         (["batch_size=0"], "batch_size=0"),
@@ -42,6 +55,44 @@ def test_faults_are_one_line_and_name_what_is_near(words, part):
         parse(words)
     assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["results", "data.root", "data.nsd", "suite", "device", "model.weights", "benchmark.pool", "data.subjects"]
+)
+@pytest.mark.parametrize("value", ["", "  "])
+def test_nothing_is_no_place_and_no_name(key, value):
+    with pytest.raises(RequestError, match=f"^{key}={value}: it is empty; give a value, or leave it out$"):
+        parse([f"{key}={value}"])
+
+
+def test_devices():
+    assert [parse([f"device={name}"]).device for name in ("cpu", "mps", "cuda:3")] == ["cpu", "mps", "cuda:3"]
+
+
+def test_names_are_listed_once():
+    assert parse(["model.layers=a,b,a", "model=toy,toy"]).model.model_dump() == {
+        "name": ("toy",), "weights": "default", "layers": ("a", "b")
+    }  # fmt: skip
+
+
+def test_keys_that_mean_nothing_to_a_command_are_refused_together():
+    words = ["model.name=toy", "suite=smoke", "seed=5", "data.nsd=x"]
+    check_heeded(words, ["model", "suite", "data.*", "seed"], command="bench go")
+    with pytest.raises(
+        RequestError, match=r"^bench go makes no use of model.name, seed; .*\(it takes suite, data\.\*\)$"
+    ):
+        check_heeded(words, ["suite", "data.*"], command="bench go")
+
+
+def test_every_key_is_described_with_its_default():
+    described = dict(described_keys(["*"]))
+    assert set(described) == {*known_keys(), "data.<data set>"} - {"model.name", "benchmark.name"}
+    assert all(described.values())
+    assert described["batch_size"].endswith("(default 32)") and described["data.root"].endswith("(default data)")
+    keys = [key for key, _ in described_keys(["model", "data.*"])]
+    assert (keys[:2], keys[-1]) == (["model", "data.root"], "data.<data set>")
+    assert [key for key, _ in described_keys(["data.nsd", "data.root"])] == ["data.root", "data.nsd"]
 
 
 def test_a_folder_key_must_be_a_data_set():

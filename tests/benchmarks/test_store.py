@@ -40,6 +40,16 @@ def test_a_damaged_entry_is_named(tmp_path):
         pass
 
 
+def test_an_entry_damaged_further_in_is_named_when_it_is_read(tmp_path):
+    values = np.random.default_rng(0).normal(size=(100, 1000))
+    store = Store(tmp_path)
+    path = store.put_dataset("ab12", xr.Dataset({"r": (("a", "b"), values)}))
+    # the file still says where the values lie, and they do not
+    path.write_bytes(path.read_bytes()[:-400_000])
+    with pytest.raises(DataError, match=rf"{path} cannot be read .*; delete it"), store.dataset("ab12") as entry:
+        entry.load()
+
+
 def test_exclusive_keeps_the_first_writer(tmp_path):
     path = tmp_path / "record.json"
     write_whole(path, b"first", exclusive=True)

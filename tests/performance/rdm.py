@@ -1,24 +1,30 @@
 """RDMs and their comparison against rsatoolbox, in one process, same threads: `python -m tests.performance.rdm`."""
 
+import contextlib
+import io
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from rsatoolbox.data import Dataset
+from rsatoolbox.inference import eval_dual_bootstrap
+from rsatoolbox.model import ModelFixed
 from rsatoolbox.rdm import RDMs as ToolboxRDMs
 from rsatoolbox.rdm import calc_rdm
 from rsatoolbox.rdm import compare as toolbox_compare
 
-from alignment.rsa import RDMs, compare, rdm
+from alignment.rsa import Comparison, RDMs, compare, dual_bootstrap, rdm, to_rsatoolbox
 from alignment.seeds import generator
 
 Row = tuple[str, float, str]
 
 STIMULI, UNITS = 1000, 100_000
 PEOPLE, MODELS = 20, 8
+CONDITIONS, SUBJECTS, ENTRANTS = 92, 4, 10
 
 # features are made where they are read, so that the RDM alone is measured
 PEAK = """
@@ -41,7 +47,7 @@ print(peak_memory())
 
 def measure() -> list[Row]:
     """Every figure with its target."""
-    return [*distances(), *ranks(), memory()]
+    return [*distances(), *ranks(), *bootstraps(), memory()]
 
 
 def distances() -> list[Row]:
@@ -73,6 +79,25 @@ def ranks() -> list[Row]:
         (f"{case}: times faster than rsatoolbox", theirs / ours, ">= 1"),
         (f"{case}: largest difference from rsatoolbox", float(np.abs(here - there).max()), "<= 1e-6"),
     ]
+
+
+def bootstraps() -> list[Row]:
+    """Stimuli, subjects and both drawn again, with bounds: resamples per second."""
+    values = generator(0, "bootstraps").random((SUBJECTS + ENTRANTS, CONDITIONS * (CONDITIONS - 1) // 2))
+    names = tuple(map(str, range(CONDITIONS)))
+    subjects, models = RDMs(values[:SUBJECTS], names), RDMs(values[SUBJECTS:], names)
+    theirs = to_rsatoolbox(subjects)
+    fixed = [ModelFixed(f"m{index}", row) for index, row in enumerate(models.dissimilarities)]
+    rows = []
+    for comparator, method in (("cosine", "cosine"), ("pearson", "corr"), ("spearman", "spearman")):
+        comparison = Comparison(comparator)
+        ours, _ = fastest(lambda: dual_bootstrap(models, subjects, comparison=comparison, n_resamples=1000), repeats=3)  # noqa: B023
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            there, _ = fastest(lambda: eval_dual_bootstrap(fixed, theirs, method=method, N=40), repeats=2)  # noqa: B023
+        case = f"dual bootstrap, {comparator}, {ENTRANTS} models, {CONDITIONS} conditions x {SUBJECTS} subjects"
+        rows.append((f"{case}: times the resamples per second of rsatoolbox", there / 40 / (ours / 1000), ">= 50"))
+    return rows
 
 
 def memory() -> Row:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from alignment.errors import DataError
+from benchmarks.datasets.nsd.hdf5 import dataset_of
 
 PER_PERCENT = 300
 BLOCK_BYTES = 2**24
@@ -34,12 +35,15 @@ class Reader:
 def _readable(path: Path) -> Iterator[None]:
     """Turn what a library raises on a missing, truncated or foreign file into one line."""
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
+    foreign = (ImageFileError, HeaderDataError)
     if not path.exists():
         raise DataError(f"{path}: no such file; download it with the data set")
     try:
         yield
-    except (OSError, EOFError, KeyError, ValueError, zlib.error, ImageFileError) as error:
+    # h5py raises RuntimeError and TypeError too where a header is damaged
+    except (OSError, EOFError, KeyError, ValueError, RuntimeError, TypeError, zlib.error, *foreign) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: truncated or not readable ({reason}); download it again") from None
 
@@ -60,7 +64,7 @@ def shape_hdf5(path: Path) -> Shape:
     import h5py
 
     with _readable(path), h5py.File(path, "r") as file:
-        betas = file["betas"]
+        betas = dataset_of(file, "betas", path=path)
         shape, dtype = betas.shape, betas.dtype
     _int16(path, dtype)
     return _four(path, shape[::-1])
@@ -82,7 +86,8 @@ def read_hdf5(path: Path, voxels: np.ndarray) -> np.ndarray:
 
     rows, row = np.unique(voxels[:, :0:-1], axis=0, return_inverse=True)
     with _readable(path), h5py.File(path, "r") as file:
-        betas = file["betas"]
+        betas = dataset_of(file, "betas", path=path)
+        _four(path, betas.shape)
         values = np.empty((betas.shape[0], len(voxels)), dtype=np.int16)
         order = np.argsort(row, kind="stable")
         for columns in np.split(order, np.flatnonzero(np.diff(row[order])) + 1) if len(voxels) else []:
@@ -103,6 +108,7 @@ def shape_nii(path: Path) -> Shape:
 def read_nii(path: Path, voxels: np.ndarray) -> np.ndarray:
     """As `read_hdf5`, from betas_sessionNN.nii.gz (X, Y, Z, trial) int16; the whole file is decompressed."""
     image = _open_nii(path)
+    _four(path, image.shape)
     slope, intercept = image.dataobj.slope, image.dataobj.inter
     if (slope, intercept) != (1.0, 0.0):
         raise DataError(f"{path}: intensities are rescaled ({slope}, {intercept}); expected the integers as published")
@@ -126,6 +132,26 @@ def check_whole(path: Path) -> None:
 
 
 READERS = {"hdf5": Reader(shape_hdf5, read_hdf5), "nii": Reader(shape_nii, read_nii)}
+
+
+def read_session(path: Path, voxels: np.ndarray, *, source: str, n_trials: int) -> np.ndarray:
+    """All trials of one session at the voxels asked for, (trial, voxel) int16.
+
+    Parameters
+    ----------
+    path, voxels : as for `read_hdf5`
+    source : a key of READERS
+    n_trials : trials of every session
+
+    Raises
+    ------
+    DataError
+        The file is missing, truncated, of another type, or has more or fewer trials.
+    """
+    block = READERS[source].read(path, voxels)
+    if len(block) != n_trials:
+        raise DataError(f"{path}: {len(block)} trials, expected {n_trials}; download it again")
+    return block
 
 
 def read_volume(path: Path) -> np.ndarray:

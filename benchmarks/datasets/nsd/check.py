@@ -1,6 +1,6 @@
 """Is this copy of the data set whole, and do its parts agree? What `bench data check` prints."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from alignment import ceiling
-from alignment.errors import DataError
-from benchmarks.datasets.nsd.betas import READERS, check_whole, read_volume
+from alignment.errors import AlignmentError, DataError
+from alignment.registry import foreign_code
+from benchmarks.datasets.nsd.betas import READERS, check_whole, read_session, read_volume
 from benchmarks.datasets.nsd.design import (
     TRIAL_COLUMNS,
     Design,
@@ -22,6 +23,7 @@ from benchmarks.datasets.nsd.design import (
 )
 from benchmarks.datasets.nsd.layout import BETAS, SUFFIXES, Tree, subject_name
 from benchmarks.datasets.nsd.responses import standardise
+from benchmarks.datasets.nsd.rois import FAMILIES, families, names_of, read_region
 from benchmarks.datasets.nsd.stimuli import check_brick
 
 NCSNR_TOLERANCE = 1e-5
@@ -30,11 +32,18 @@ NCSNR_VOXELS = 200
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at, what was found, and whether it is as it must be."""
+    """One thing that was looked at, and what was found.
+
+    Attributes
+    ----------
+    ok : whether it is as it must be
+    incomplete : whether some of it is not there, which is no fault: what is there is scored
+    """
 
     what: str
     found: str
     ok: bool = True
+    incomplete: bool = False
 
 
 def check_nsd(root: Path) -> list[Finding]:
@@ -63,26 +72,54 @@ def check_nsd(root: Path) -> list[Finding]:
     if not found:
         findings.append(Finding("betas", f"{root / 'nsddata_betas/ppdata'}: no betas of any subject", ok=False))
     for subject in found:
+        absent = _absent(tree, subject, subjects=found)
+        look = partial(_regions, tree, subject, absent=absent)
+        findings.append(_finding(f"{subject_name(subject)} regions", look, incomplete=bool(absent)))
         findings += _check_subject(tree, design, subject)
     return findings
 
 
-def _finding(what: str, look: Callable[[], str]) -> Finding:
+def _finding(what: str, look: Callable[[], str], *, incomplete: bool = False) -> Finding:
+    """What a look finds; whatever the readers raise is a fault of the files."""
     try:
-        return Finding(what, look())
-    except DataError as error:
+        with foreign_code(what):
+            return Finding(what, look(), incomplete=incomplete)
+    except AlignmentError as error:
         return Finding(what, str(error), ok=False)
+
+
+def _absent(tree: Tree, subject: int, *, subjects: Sequence[int]) -> list[Path]:
+    """Label volumes and colour tables that another subject has and this one has not."""
+    return [
+        place(subject, family)
+        for place in (tree.roi, tree.ctab)
+        for family in FAMILIES
+        if not place(subject, family).exists() and any(place(other, family).exists() for other in subjects)
+    ]
+
+
+def _regions(tree: Tree, subject: int, *, absent: Sequence[Path]) -> str:
+    dims, known = _dims(tree, subject), families(tree, subject)
+    for family in known:
+        region = read_region(tree, subject, family)
+        if region.dims != dims:
+            raise DataError(f"{tree.roi(subject, family)}: volume is {region.dims}, expected {dims}; download it again")
+    missing = f"; missing: {', '.join(map(str, absent))}" if absent else ""
+    return f"{len(known)} families, {len(names_of(known))} names{missing}"
 
 
 def _check_subject(tree: Tree, design: Design, subject: int) -> Iterator[Finding]:
     name = subject_name(subject)
     yield _finding(f"{name} trials", partial(compare_routes, tree, design, subject))
     for beta in BETAS.values():
+        whole = []
         for source in SUFFIXES:
-            present = tree.sessions(subject, beta, source=source)
-            if present:
-                yield _finding(f"{name} {beta} {source}", partial(_sessions, tree, subject, beta=beta, source=source))
-        whole = [source for source in SUFFIXES if not _missing(tree, subject, beta=beta, source=source)]
+            if tree.sessions(subject, beta, source=source):
+                look = partial(_sessions, tree, subject, beta=beta, source=source)
+                missing = _missing(tree, subject, beta=beta, source=source)
+                finding = _finding(f"{name} {beta} {source}", look, incomplete=bool(missing))
+                whole += [source] if finding.ok and not missing else []
+                yield finding
         if whole:
             yield _finding(f"{name} {beta} ncsnr", partial(_ncsnr, tree, design, subject, beta=beta, source=whole[0]))
 
@@ -183,8 +220,9 @@ def recompute_ncsnr(
     (voxel,) float64, NaN where a voxel was never measured
     """
     sessions = range(1, tree.layout.sessions[subject - 1] + 1)
-    read = READERS[source].read
-    blocks = [read(tree.betas(subject, beta, session=session, source=source), voxels) for session in sessions]
+    n_trials = tree.layout.trials_per_session
+    paths = [tree.betas(subject, beta, session=session, source=source) for session in sessions]
+    blocks = [read_session(path, voxels, source=source, n_trials=n_trials) for path in paths]
     trials, _ = standardise(np.concatenate(blocks), n_sessions=len(sessions))
     shown = trials_from_design(design, tree.layout, subject=subject, sessions=sessions)
     return ceiling.ncsnr(trials, shown["nsd_id"].to_numpy())

@@ -15,8 +15,8 @@ from benchmarks.datasets.base import DataSettings, Split
 from benchmarks.datasets.nsd.check import Finding, check_nsd
 from benchmarks.datasets.nsd.design import Design, read_design
 from benchmarks.datasets.nsd.layout import SPACE, Tree, subject_name
-from benchmarks.datasets.nsd.options import SPLIT_SUMMARIES, SPLITS, Options, marks, parse_options
-from benchmarks.datasets.nsd.planning import plan_reading
+from benchmarks.datasets.nsd.options import SPLIT_SUMMARIES, SPLITS, Options, marks, parse_options, ranges
+from benchmarks.datasets.nsd.planning import plan_readings
 from benchmarks.datasets.nsd.responses import Averaged, Reading, load, neuroid_coords, presentations
 from benchmarks.datasets.nsd.stimuli import check_brick, stimulus_ids, stimulus_set
 from benchmarks.datasets.splits import check_splits
@@ -78,20 +78,13 @@ class NSD:
                 f"{self.tree.root / 'nsddata_betas/ppdata'}: {absent or 'every subject'} lacks "
                 f"{SPACE}/{self.options.beta}; download it"
             )
-        readings = {
-            subject_name(subject): plan_reading(
-                self.tree, subject, roi=self.roi, options=self.options, design=self._design, test=self._test
-            )
-            for subject in subjects
-        }
-        self.without_roi = tuple(name for name, reading in readings.items() if not len(reading.region.voxels))
-        kept = {name: reading for name, reading in readings.items() if name not in self.without_roi}
-        if not kept or (asked and self.without_roi):
-            raise DataError(
-                f"{self.tree.root}: {', '.join(self.without_roi)} has no voxel in {self.roi}; choose another roi or "
-                "other subjects"
-            )
-        return kept
+        readings, self._lacks = plan_readings(
+            self.tree, subjects, roi=self.roi, options=self.options, design=self._design, test=self._test
+        )
+        if not readings or (asked and self._lacks):
+            lacking = "; ".join(f"{', '.join(names)} has no {what}" for what, names in self._lacks.items())
+            raise DataError(f"{self.tree.root}: {lacking}; choose another roi or other subjects")
+        return readings
 
     def _effective(self) -> Options:
         """The options, without a selection of subjects or sessions that is what would be read anyway."""
@@ -101,6 +94,22 @@ class NSD:
         if all(reading.sessions == reading.present for reading in self._readings.values()):
             options = replace(options, sessions=None)
         return options
+
+    @property
+    def without_roi(self) -> tuple[str, ...]:
+        """The subjects that were left out because they have nothing of the region."""
+        return tuple(sorted(name for names in self._lacks.values() for name in names))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Subjects that were left out, and completed sessions that are not on disk: what a whole copy would add."""
+        subjects = [f"without {', '.join(names)} (no {what})" for what, names in self._lacks.items()]
+        sessions = [
+            f"sessions of {name} that are not on disk: {ranges(reading.missing)}"
+            for name, reading in self._readings.items()
+            if reading.missing
+        ]
+        return (*subjects, *sessions)
 
     @property
     def design(self) -> Design:
@@ -226,6 +235,7 @@ class NSD:
             "name": self.name,
             "version": self.version,
             "marks": list(self.marks),
+            "notes": list(self.notes),
             "subjects": list(self.subjects),
             "without_roi": list(self.without_roi),
             "neuroids": {name: len(reading.region.voxels) for name, reading in self._readings.items()},

@@ -17,6 +17,8 @@ from benchmarks.datasets.nsd.layout import N_SUBJECTS, Layout, subject_name
 
 TRIAL_COLUMNS = ["session", "trial", "nsd_id"]
 REPETITIONS = 3
+# no count of trials or images comes near it, and it is exact in every type that MATLAB stores
+MOST = 2**31
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,37 @@ def read_design(path: Path, layout: Layout) -> Design:
         The file is missing or unreadable, an id is out of range, an image is twice in a subject's list, or the shared
         images are not the same for all subjects.
     """
-    import scipy.io
+    order, images, shared = (_numbered_from_0(path, name) for name in ("masterordering", "subjectim", "sharedix"))
+    order, shared = order.ravel(), shared.ravel()
+    _check_design(path, layout, order=order, images=images, shared=shared)
+    return Design(order, images, shared.size)
+
+
+def _numbered_from_0(path: Path, variable: str) -> np.ndarray:
+    """A variable that MATLAB numbers from 1, int64 from 0."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     if not path.exists():
         raise DataError(f"{path}: no such file; download it with the data set")
     try:
-        content = scipy.io.loadmat(path, variable_names=["masterordering", "subjectim", "sharedix"])
-        # MATLAB's stored widths are unsigned: subtracting 1 from them, or adding, may wrap around
-        order = content["masterordering"].astype(np.int64).ravel() - 1
-        images = content["subjectim"].astype(np.int64) - 1
-        shared = content["sharedix"].astype(np.int64).ravel() - 1
-    except (ValueError, TypeError, NotImplementedError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path}: not a readable MATLAB v5/v7 file ({error}); download it again") from None
-    except KeyError as error:
-        raise DataError(f"{path}: no variable {error}; download it again") from None
-    _check_design(path, layout, order=order, images=images, shared=shared)
-    return Design(order, images, shared.size)
+        content = loadmat(path, variable_names=[variable])
+    except NotImplementedError:
+        raise DataError(f"{path}: is of MATLAB v7.3, expected v5 or v7 as published; download it again") from None
+    # what its reader raises on damaged files
+    except (MatReadError, ValueError, TypeError, LookupError, EOFError, OSError, MemoryError, zlib.error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: not a readable MATLAB v5/v7 file ({reason}); download it again") from None
+    if variable not in content:
+        raise DataError(f"{path}: no variable {variable!r}; download it again")
+    stored = content[variable]
+    if stored.dtype.kind not in "iuf" or not stored.size:
+        raise DataError(f"{path}: {variable} is {stored.dtype} {stored.shape}, expected numbers; download it again")
+    # MATLAB's stored widths are unsigned: subtracting 1 from them, or adding, may wrap around
+    values = stored.astype(np.float64)
+    if not (np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < MOST)).all():
+        raise DataError(f"{path}: {variable} holds something else than whole numbers; download it again")
+    return values.astype(np.int64) - 1
 
 
 def _check_design(path: Path, layout: Layout, *, order: np.ndarray, images: np.ndarray, shared: np.ndarray) -> None:
@@ -198,7 +215,7 @@ def _read_table(path: Path, columns: list[str], *, separator: str) -> pd.DataFra
         raise DataError(f"{path}: no such file; download it with the data set")
     try:
         table = pd.read_csv(path, sep=separator, usecols=columns)
-    except (ValueError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: not the expected table ({str(error).splitlines()[0]}); download it again") from None
     broken = [name for name in columns if table[name].dtype.kind not in "iu"]
     if broken:

@@ -64,7 +64,7 @@ def read_layout(root: Path) -> Layout:
         return Layout()
     try:
         stated = json.loads(path.read_text())
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: not JSON ({error}); write the simulation again") from None
     names = {entry.name for entry in fields(Layout)}
     if not isinstance(stated, Mapping) or set(stated) != names:

@@ -101,15 +101,21 @@ def marks(options: Options) -> tuple[str, ...]:
     texts = {
         "beta": short[options.beta],
         "nc_min": "" if options.nc_min is None else f"{options.nc_min:g}",
-        "sessions": _ranges(options.sessions or ()),
+        "sessions": ranges(options.sessions or ()),
         "split": options.split,
-        "subjects": _ranges(options.subjects or ()),
+        "subjects": ranges(options.subjects or ()),
     }
     return tuple(f"{name}={text}" for name, text in texts.items() if getattr(options, name) != getattr(defaults, name))
 
 
-def _ranges(numbers: Sequence[int]) -> str:
-    """(1, 3, 4, 5) -> `1+3-5`; a comma would part the marks of an id."""
+def ranges(numbers: Sequence[int]) -> str:
+    """Numbers in one spelling, without commas, which would part the marks of an id.
+
+    Examples
+    --------
+    >>> ranges((1, 3, 4, 5))
+    '1+3-5'
+    """
     runs: list[tuple[int, int]] = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:
@@ -125,12 +131,12 @@ def _numbers(text: str, *, option: str, most: int) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not _is_number(first) or (dash and not _is_number(last)):
-            raise RequestError(f"{option}={text!r}: {part.strip()!r} is no number; write such as 1,2 or 1-4")
+            raise RequestError(f"data.{option}={text!r}: {part.strip()!r} is no number; write such as 1,2 or 1-4")
         if max(int(first), int(last or first)) > most:
-            raise RequestError(f"{option}={text!r}: expected different numbers from 1 to {most}")
+            raise RequestError(f"data.{option}={text!r}: expected different numbers from 1 to {most}")
         numbers += range(int(first), int(last or first) + 1)
     if not numbers or min(numbers) < 1 or max(numbers) > most or len(set(numbers)) != len(numbers):
-        raise RequestError(f"{option}={text!r}: expected different numbers from 1 to {most}")
+        raise RequestError(f"data.{option}={text!r}: expected different numbers from 1 to {most}")
     return tuple(sorted(numbers))
 
 
@@ -140,13 +146,13 @@ def _is_number(text: str) -> bool:
 
 def _beta(text: str) -> str:
     if text not in BETAS and text not in BETAS.values():
-        raise unknown("beta", text, [*BETAS, *BETAS.values()])
+        raise unknown("data.beta", text, [*BETAS, *BETAS.values()])
     return BETAS.get(text, text)
 
 
 def _choice(text: str, *, option: str, known: tuple[str, ...]) -> str:
     if text not in known:
-        raise unknown(option, text, known)
+        raise unknown(f"data.{option}", text, known)
     return text
 
 
@@ -156,5 +162,5 @@ def _percent(text: str) -> float:
     except ValueError:
         value = np.nan
     if not 0 <= value < 100:
-        raise RequestError(f"nc_min={text!r}: expected percent of variance, from 0 to below 100")
+        raise RequestError(f"data.nc_min={text!r}: expected percent of variance, from 0 to below 100")
     return value

@@ -1,6 +1,6 @@
 """What is read of one subject, decided and checked by the files' headers before any of it is read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,37 @@ from benchmarks.datasets.nsd.design import Design, trials_from_design
 from benchmarks.datasets.nsd.layout import SUFFIXES, Tree, subject_name
 from benchmarks.datasets.nsd.options import AUTO, Options
 from benchmarks.datasets.nsd.responses import Reading
-from benchmarks.datasets.nsd.rois import read_region
+from benchmarks.datasets.nsd.rois import lacking, meant_by, read_region
+
+
+def plan_readings(
+    tree: Tree, subjects: Sequence[int], *, roi: str, options: Options, design: Design, test: np.ndarray
+) -> tuple[dict[str, Reading], dict[str, list[str]]]:
+    """What is read of each subject, and who is left out; arguments as for `plan_reading`.
+
+    Returns
+    -------
+    readings : name of subject -> what is read, for those that have voxels in the region
+    lacks : what is lacking -> names of the subjects that lack it
+
+    Raises
+    ------
+    RequestError, DataError
+        As `plan_reading`.
+    """
+    # whoever was chosen, the name means the same
+    region = meant_by(tree, tree.subjects(options.beta), roi)
+    readings: dict[str, Reading] = {}
+    lacks: dict[str, list[str]] = {}
+    for subject in subjects:
+        name, lack = subject_name(subject), lacking(tree, subject, region)
+        if not lack:
+            readings[name] = plan_reading(tree, subject, roi=region, options=options, design=design, test=test)
+            lack = "" if len(readings[name].region.voxels) else f"voxel in {roi}"
+        if lack:
+            readings.pop(name, None)
+            lacks.setdefault(lack, []).append(name)
+    return readings, lacks
 
 
 def plan_reading(tree: Tree, subject: int, *, roi: str, options: Options, design: Design, test: np.ndarray) -> Reading:

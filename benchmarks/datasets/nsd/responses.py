@@ -12,7 +12,7 @@ import xarray as xr
 from alignment import ceiling, fingerprint
 from alignment.arrays import average_repetitions, responses_array
 from alignment.errors import DataError
-from benchmarks.datasets.nsd.betas import READERS, read_volume, z_score
+from benchmarks.datasets.nsd.betas import read_session, read_volume, z_score
 from benchmarks.datasets.nsd.layout import Tree, subject_name
 from benchmarks.datasets.nsd.rois import Region
 from benchmarks.datasets.nsd.stimuli import stimulus_ids
@@ -94,14 +94,12 @@ def read_trials(reading: Reading) -> np.ndarray:
     DataError
         A file is missing, truncated or not of the expected type or shape.
     """
-    read = READERS[reading.source].read
     n_trials = reading.tree.layout.trials_per_session
     stored = np.empty((len(reading.trials), len(reading.region.voxels)), dtype=np.int16)
     for at, path in enumerate(reading.paths):
-        block = read(path, reading.region.voxels)
-        if block.shape != (n_trials, stored.shape[1]):
-            raise DataError(f"{path}: {block.shape[0]} trials, expected {n_trials}; download it again")
-        stored[at * n_trials : (at + 1) * n_trials] = block
+        stored[at * n_trials : (at + 1) * n_trials] = read_session(
+            path, reading.region.voxels, source=reading.source, n_trials=n_trials
+        )
     return stored
 
 
@@ -153,12 +151,15 @@ def read_ncsnr(reading: Reading) -> np.ndarray:
     Raises
     ------
     DataError
-        The file is missing, unreadable or of another shape than the region's volume.
+        The file is missing, unreadable or of another shape than the region's volume, or a value is below 0.
     """
     path = reading.tree.ncsnr(reading.subject, reading.beta)
     volume = read_volume(path)
     if volume.shape != reading.region.dims:
         raise DataError(f"{path}: volume is {volume.shape}, expected {reading.region.dims}; download it again")
+    if volume.dtype.kind not in "fiu" or (volume < 0).any():
+        found = "below 0 somewhere" if volume.dtype.kind in "fiu" else str(volume.dtype)
+        raise DataError(f"{path}: ncsnr is {found}, expected real numbers of at least 0; download it again")
     return volume[tuple(reading.region.voxels.T)].astype(np.float64)
 
 

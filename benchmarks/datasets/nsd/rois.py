@@ -5,7 +5,7 @@ label otherwise, so a region is `> 0`, never `!= 0`. What a number means is read
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,10 @@ def read_ctab(tree: Tree, subject: int, family: str) -> dict[int, str]:
     path = tree.ctab(subject, family)
     if not path.exists():
         return {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: not readable ({error.strerror or error}); download it again") from None
     found = [match for match in map(CTAB_LINE.match, lines) if match]
     if not found:
         raise DataError(f"{path}: no line of the form `<number> <name>`; download it again")
@@ -144,6 +147,51 @@ def choose(known: Families, roi: str, *, place: str) -> tuple[str, Mapping[int, 
     raise RequestError(
         f"unknown roi of {place} {roi!r}; known: {', '.join(common)} and {len(names) - len(common)} more"
     )
+
+
+def meant_by(tree: Tree, subjects: Sequence[int], roi: str) -> str:
+    """What a name means, as `family` or `family.label`, the same for all subjects.
+
+    The first family that knows the name in the files of any of them is meant: a subject without that family's files
+    lacks the region, and is not given a region of the same name that another family has.
+
+    Raises
+    ------
+    RequestError
+        No subject has a family or label of that name, with near misses.
+    DataError
+        It is one of `UNIONS`, or a part of one, and no subject has their family.
+    """
+    names: dict[str, dict[str, None]] = {}
+    for subject in subjects:
+        for family, labels in families(tree, subject).items():
+            names.setdefault(family, {}).update(dict.fromkeys(labels.values()))
+    known = {family: dict(enumerate(names[family])) for family in FAMILIES if family in names}
+    if any(roi in (union, *parts) for union, parts in UNIONS.items()) and not known.get(UNIONS_FAMILY):
+        raise DataError(
+            f"{tree.root}: no subject has {UNIONS_FAMILY}.nii.gz and its colour table, which say where {roi} is; "
+            "download them, or name another family's region, such as HCP_MMP1.V1"
+        )
+    family, _ = choose(known, roi, place=str(tree.root))
+    return roi if roi == family else f"{family}.{roi.removeprefix(f'{family}.')}"
+
+
+def lacking(tree: Tree, subject: int, region: str) -> str:
+    """What a subject's files lack for a region, or an empty text; no volume is read.
+
+    Parameters
+    ----------
+    region : as `meant_by` gives it
+    """
+    family, _, label = region.partition(".")
+    volume, table = tree.roi(subject, family), tree.ctab(subject, family)
+    if not volume.exists():
+        return volume.name
+    if not label:
+        return ""
+    if not table.exists():
+        return table.name
+    return "" if label in names_of({family: read_ctab(tree, subject, family)}) else f"{label} in {table.name}"
 
 
 def read_region(tree: Tree, subject: int, roi: str) -> Region:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from alignment.errors import DataError
 from alignment.stimuli import StimulusSet
+from benchmarks.datasets.nsd.hdf5 import dataset_of
 from benchmarks.datasets.nsd.layout import Layout, Tree
 
 VISUAL_DEGREES = 8.4
@@ -73,14 +75,18 @@ def open_brick(path: Path) -> tuple[Any, Any]:
 
     if not path.exists():
         raise DataError(f"{path}: no such file; download it with the data set")
-    try:
-        file = h5py.File(path, "r")
-        rows = file[DATASET]
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path}: truncated or not readable ({error}); download it again") from None
-    if rows.dtype != np.uint8 or rows.ndim != 4 or rows.shape[3] != 3:
-        file.close()
-        raise DataError(f"{path}: {DATASET} is {rows.dtype} {rows.shape}, expected uint8 (image, row, column, 3)")
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(h5py.File(path, "r"))
+            rows = dataset_of(file, DATASET, path=path)
+            shape, dtype = rows.shape, rows.dtype
+        # h5py raises the last two where a header is damaged
+        except (OSError, KeyError, RuntimeError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: truncated or not readable ({reason}); download it again") from None
+        if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
+            raise DataError(f"{path}: {DATASET} is {dtype} {shape}, expected uint8 (image, row, column, 3)")
+        opened.pop_all()
     return file, rows
 
 

@@ -50,10 +50,30 @@ class Danger:
         return (exec, ("raise SystemExit",))
 
 
-@pytest.mark.parametrize("content", [b"", b"not weights", pickle.dumps(Danger(), 2), pickle.dumps([1, 2], 2)])
+@pytest.mark.parametrize(
+    "content", [b"", b"not weights", pickle.dumps(Danger(), 2), pickle.dumps(Danger(), 4), pickle.dumps([1, 2], 2)]
+)
+@pytest.mark.filterwarnings("error")
 def test_damaged_and_dangerous_files(tmp_path, content):
     (tmp_path / "w.pth").write_bytes(content)
-    with pytest.raises(DataError, match=r"w\.pth: (no readable|expected)"):
+    with pytest.raises(DataError, match=r"w\.pth: (no readable|expected|it holds Python objects)"):
+        read_state(tmp_path / "w.pth")
+
+
+def test_a_file_cut_short_anywhere_is_damaged_and_not_elsewhere(tmp_path):
+    """Where torch seeks before the start of what is left, the system says that an argument is invalid."""
+    torch.save({str(i): torch.zeros(60, 60) for i in range(8)}, tmp_path / "w.pth")
+    whole = (tmp_path / "w.pth").read_bytes()
+    for length in range(0, len(whole), len(whole) // 16):
+        (tmp_path / "half.pth").write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"half.pth: no readable state dict \(damaged, or"):
+            read_state(tmp_path / "half.pth")
+
+
+@pytest.mark.parametrize("entry", [None, "model"])
+def test_a_whole_network_is_told_from_its_weights(tmp_path, entry):
+    torch.save({entry: network()} if entry else network(), tmp_path / "w.pth")
+    with pytest.raises(DataError, match=r"w.pth: it holds Python objects.*; save network.state_dict\(\)"):
         read_state(tmp_path / "w.pth")
 
 

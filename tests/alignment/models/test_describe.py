@@ -25,7 +25,9 @@ def test_description_needs_no_weights(tmp_path):
     ("name", "settings"),
     [
         ("resnet18", {"weights": "none"}),
-        ("toy", {"weights": "none", "layers": ["stage*"]}),
+        ("toy", {"weights": "none", "layers": ["stage*"], "seed": 2}),
+        ("FILE", {"weights": "none", "seed": 3}),
+        ("pixels", {"weights": "default", "seed": 3}),
         ("FILE", {"weights": "none"}),
         ("FILE", {"weights": "FOLDER/mine.pth", "layers": ["0"]}),
         ("resnet18", {"weights": "FOLDER/r.pth"}),

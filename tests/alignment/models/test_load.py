@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from alignment.errors import DataError, RequestError
-from alignment.models import check_model, has_weights, load_model, model, model_names, untrained
+from alignment.models import check_model, describe_model, has_weights, load_model, model, model_names, untrained
 from alignment.models.catalogue import MODELS
 from alignment.models.torchvision import published_file
 
@@ -158,6 +158,85 @@ def test_a_module_may_say_its_image_size_and_classes(tmp_path):
     model = load_model(f"{tmp_path}/net.py:build", cache=tmp_path)
     assert model.image_size == (20, 24)
     assert model.logits(torch.rand(2, 3, 20, 24)).shape == (2, 1, 2)
+
+
+SAYS = """
+from torch import nn
+def build():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    net.ATTRIBUTE = VALUE
+    return net
+"""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("image_size", "64", r"its image_size is 64; give \(row, column\)"),
+        ("image_size", "'64x64'", r"its image_size is '64x64'; give \(row, column\)"),
+        ("image_size", "(-1, 0)", r"its image_size is \(-1, 0\); give"),
+        ("image_size", "(64, 64, 3)", r"its image_size is \(64, 64, 3\); give"),
+        ("image_size", "(64.0, 64.0)", r"its image_size is \(64.0, 64.0\); give"),
+        ("classes", "10", "its classes is 10; give their names in the order of the logits"),
+        ("classes", "'cat'", "its classes is 'cat'; give their names"),
+        ("classes", "list(range(10))", "its classes is .0, 1, 2.*; give their names"),
+        ("classes", "()", r"its classes is \(\); give their names"),
+        ("visual_degrees", "'8'", "its visual_degrees is '8'; give the width"),
+        ("visual_degrees", "float('nan')", "its visual_degrees is nan; give the width"),
+        ("time_unit", "['ms']", r"its time_unit is \['ms'\]; give 'step' or 'ms'"),
+        ("stochastic", "1", "its stochastic is 1; give True or False"),
+    ],
+)
+def test_what_a_module_says_of_itself_is_checked(tmp_path, attribute, value, message):
+    (tmp_path / "net.py").write_text(SAYS.replace("ATTRIBUTE", attribute).replace("VALUE", value))
+    for make in (describe_model, load_model):
+        with pytest.raises(RequestError, match=message):
+            make(f"{tmp_path}/net.py:build", cache=tmp_path)
+
+
+def test_all_that_a_module_says_wrongly_is_said_at_once(tmp_path):
+    (tmp_path / "net.py").write_text(SAYS.replace("ATTRIBUTE = VALUE", "image_size = net.classes = 3"))
+    with pytest.raises(RequestError, match=r"its image_size is 3; .*; its classes is 3; "):
+        load_model(f"{tmp_path}/net.py:build", cache=tmp_path)
+
+
+def test_numbers_of_other_libraries_are_numbers(tmp_path):
+    said = "import numpy as np\n" + SAYS.replace("ATTRIBUTE = VALUE", "image_size = np.array([20, 24]).tolist()")
+    (tmp_path / "net.py").write_text(said.replace("return net", "net.visual_degrees = np.float32(6)\n    return net"))
+    model = load_model(f"{tmp_path}/net.py:build", cache=tmp_path)
+    assert (model.image_size, model.visual_degrees) == ((20, 24), 6.0)
+    assert len(model.fingerprint) > 8
+
+
+def test_half_a_model_says_what_it_lacks(tmp_path):
+    (tmp_path / "half.py").write_text(
+        "class Half:\n    name, layers, time_bins = 'half', ('a',), {}\n    def record(self, *_): pass\n"
+        "def build():\n    return Half()\n"
+    )
+    message = "it has `record`, as a Model has, and no time_unit, image_size, .*, logits, fingerprint; add it"
+    with pytest.raises(RequestError, match=message):
+        describe_model(f"{tmp_path}/half.py:build", cache=tmp_path)
+
+
+def test_a_network_without_default_layers_names_its_modules(tmp_path):
+    (tmp_path / "flat.py").write_text(
+        "from torch import nn\ndef build():\n    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))\n"
+        "    net.image_size = (2, 2)\n    return net\n"
+    )
+    message = r"flat:build: no layer to record at by default; name some of its modules \(model.layers=\): 0, 1$"
+    with pytest.raises(RequestError, match=message):
+        load_model(f"{tmp_path}/flat.py:build", cache=tmp_path)
+
+
+def test_a_layer_named_twice_is_named_once(mine, tmp_path):
+    assert load_model(f"{mine}:build", layers=["0", "0", "1"], cache=tmp_path).name == "mine:build[layers=0+1]"
+
+
+@pytest.mark.filterwarnings("error")
+def test_networks_are_made_without_a_warning(tmp_path):
+    """torchvision warns where it is left to it whether weights are initialised."""
+    assert describe_model("inception_v3", cache=tmp_path).parameters == 27_161_264
+    assert describe_model("googlenet", cache=tmp_path).parameters == 13_004_888
 
 
 def test_a_network_is_the_same_however_its_file_is_named(mine, tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def test_a_module_may_say_its_time_unit(load):
     assert load("declared").time_unit == "ms" and load("quiet").time_unit == "step"
     with pytest.raises(RequestError, match="time_unit is 's'; give 'step' or 'ms'"):
         load("odd_unit")
-    with pytest.raises(RequestError, match="stochastic is a str; give True or False"):
+    with pytest.raises(RequestError, match="stochastic is 'yes'; give True or False"):
         load("odd_flag")
 
 

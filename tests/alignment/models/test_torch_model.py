@@ -170,7 +170,9 @@ def test_pixels_are_checked_and_normalised(pixels):
 
 
 def test_a_network_that_cannot_take_the_size_says_so():
-    with pytest.raises(RequestError, match=r"flat: a forward pass on images of 16x16 failed: RuntimeError"):
+    with pytest.raises(
+        RequestError, match=r"flat: a forward pass on images of 16x16 failed \(is image_size right\?\): RuntimeError"
+    ):
         TorchModel(nn.Sequential(nn.Flatten(), nn.Linear(10, 2)), name="flat", image_size=SIZE)
 
 

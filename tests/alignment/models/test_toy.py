@@ -42,6 +42,13 @@ def test_training_again_gives_the_same_weights():
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_trained_weights_cut_short_say_how_to_get_them_again(cache, tmp_path):
+    path = trained_weights(Recipe(), cache=cache)
+    (tmp_path / path.name).write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(DataError, match=rf"{path.name}: no readable state dict .*; delete it to train it again"):
+        load_model("toy", cache=tmp_path)
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write in"):

@@ -173,9 +173,10 @@ def test_a_subject_with_too_few_stimuli_in_a_fold_needs_splits(folder: Path) -> 
     assert [len(split.test) for split in opened(folder).splits("bob")] == [10, 10]
 
 
-def test_a_stated_width_marks_the_data_set(folder: Path) -> None:
-    assert opened(folder).marks == ()
-    assert opened(folder, visual_degrees="8.40").marks == ("visual_degrees=8.4",)
+def test_the_folder_and_a_stated_width_mark_the_data_set(folder: Path) -> None:
+    """Ids of benchmarks begin with `folder` whichever it is."""
+    assert opened(folder).marks == ("folder=my-data",)
+    assert opened(folder, visual_degrees="8.40").marks == ("folder=my-data", "visual_degrees=8.4")
 
 
 def test_missing_trials_and_broken_neuroids(folder: Path) -> None:

@@ -67,6 +67,10 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
     (_values(lambda values: values * 0), "no neuroid is left of 8"),
     (_presentations(lambda shown: shown.rename(columns={"stimulus": "stimuli"})), "'stimuli'; did you mean stimulus"),
     (_presentations(lambda shown: shown[["stimulus"]].assign(trial=1)), "unknown column 'trial'; known: stimulus"),
+    (
+        lambda folder: on_disk(folder)[0].to_csv(folder / "presentations.csv"),
+        r"presentations\.csv: a column without a name; .* \(index=False\)",
+    ),
     (_presentations(lambda shown: shown.assign(repetition="x")), "repetition of a presentation: .* write a number"),
     (
         _presentations(lambda shown: shown.assign(repetition=0.5)),

@@ -130,10 +130,10 @@ def test_what_is_on_the_diagonal_of_dissimilarities_is_not_looked_at(rdm_folder:
     np.testing.assert_array_equal(opened(rdm_folder).rdms().squares(), SQUARES)
 
 
-def test_a_stated_width_marks_the_data_set(rdm_folder: Path) -> None:
-    assert opened(rdm_folder).marks == ()
+def test_the_folder_and_a_stated_width_mark_the_data_set(rdm_folder: Path) -> None:
+    assert opened(rdm_folder).marks == ("folder=my-rdms",)
     wide = opened(rdm_folder, visual_degrees="8.40")
-    assert wide.marks == ("visual_degrees=8.4",)
+    assert wide.marks == ("folder=my-rdms", "visual_degrees=8.4")
     assert wide.stimuli.visual_degrees == 8.4
 
 

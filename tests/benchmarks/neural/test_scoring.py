@@ -6,7 +6,9 @@ from alignment.errors import DataError
 from alignment.resampling import stimulus_counts
 from benchmarks.contracts import Part
 from benchmarks.datasets.base import Split
-from benchmarks.neural.scoring import Cell, choose, evaluated, pick, resample_counts, surface
+from benchmarks.neural.predicting import Predicting
+from benchmarks.neural.regressions import Ridge
+from benchmarks.neural.scoring import Cell, choose, evaluated, pick, resample_counts, resampled_medians_of, surface
 
 IDS = [f"s{i}" for i in range(12)]
 SPLITS = (Split("a", tuple(IDS[6:]), tuple(IDS[5::-1])), Split("b", tuple(IDS[:6]), tuple(IDS[6:])))
@@ -50,8 +52,8 @@ def test_predictions_and_responses_are_of_the_same_stimuli_whatever_the_order_of
         predicted=(("time_bin", "stimulus", "neuroid"), responses.values[None])
     )
     picked = pick({Part("m", "x"): data}, "m", [Cell("x", 0.0)] * 2)
-    for predicted, observed in zip(picked.predicted, judged.observed, strict=True):
-        np.testing.assert_array_equal(predicted, observed)
+    for of_fold, observed in zip(picked, judged.observed, strict=True):
+        np.testing.assert_array_equal(of_fold["predicted"].values, observed)
     assert judged.ids[0] == tuple(IDS[:6])
 
 
@@ -75,7 +77,7 @@ def test_the_surface_has_every_layer_and_time_bin_with_an_interval_around_it():
     subjects = {"m": evaluated(responses, SPLITS)}
     counts = resample_counts(subjects, name="d", n_resamples=100, seed=0)
     data = measured(np.ones((2, 2, 3)), 0)
-    rows = surface({Part("m", "x"): data}, subjects, counts=counts)
+    rows = surface({Part("m", "x"): data}, subjects, outcome=Predicting(Ridge()).outcome, counts=counts)
     assert [(row["layer"], row["time_bin"]) for row in rows] == [("x", 0.0), ("x", 1.0)]
     for number, row in enumerate(rows):
         assert row["raw"] == pytest.approx(float(np.median(data["r"].values[:, number].mean(0))))
@@ -102,3 +104,14 @@ def test_a_resample_leaves_every_subject_and_ceiling_something_to_correlate():
 def test_too_few_stimuli_to_resample_are_refused():
     with pytest.raises(DataError, match="too few test stimuli"):
         resample_counts({"a": judged_on(["x", "y"])}, name="d", n_resamples=50, seed=0, repeated={"a": ["x", "y"]})
+
+
+def test_medians_over_folds_do_not_hang_on_how_many_resamples_are_made_at_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=(6, 5)) for _ in range(2)]
+    counts = [rng.multinomial(6, np.full(6, 1 / 6), size=11) for _ in range(2)]
+    folds = [lambda drawn, each=each: drawn @ each for each in values]
+    expected = np.median((counts[0] @ values[0] + counts[1] @ values[1]) / 2, axis=1)
+    np.testing.assert_allclose(resampled_medians_of(folds, counts, n_columns=5), expected)
+    monkeypatch.setattr("benchmarks.neural.scoring.VALUES_AT_ONCE", 20)
+    np.testing.assert_allclose(resampled_medians_of(folds, counts, n_columns=5), expected)

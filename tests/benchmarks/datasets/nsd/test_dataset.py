@@ -241,17 +241,50 @@ def test_a_subject_without_the_region_is_left_out_and_named(load: Load) -> None:
         load("EBA")
 
 
+@pytest.mark.parametrize("lacking", ["roi", "ctab"])
+def test_a_region_means_the_same_family_for_all_subjects(broken: Tree, load: Load, lacking: str) -> None:
+    """HCP_MMP1 has a V1 too: a subject without prf-visualrois is left out, and not scored on that one."""
+    volume = np.asanyarray(nibabel.load(broken.roi(1, "HCP_MMP1")).dataobj).copy()
+    volume[volume > 0] = 1
+    for hemisphere in ("lh", "rh", ""):
+        broken.roi(1, "HCP_MMP1", hemisphere=hemisphere).unlink()
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), broken.roi(1, "HCP_MMP1"))
+    assert len(load("HCP_MMP1.V1", folder=broken.root, subjects="1").responses("subj01")["neuroid"])
+    missing = getattr(broken, lacking)(1, "prf-visualrois")
+    missing.unlink()
+    data = load("V1", folder=broken.root)
+    assert data.subjects == ("subj02",) and data.without_roi == ("subj01",)
+    assert data.notes == (f"without subj01 (no {missing.name})",)
+    for subjects in ("1,2", "1"):
+        with pytest.raises(DataError, match=rf"subj01 has no {missing.name}; choose another roi or other subjects"):
+            load("V1", folder=broken.root, subjects=subjects)
+    getattr(broken, lacking)(2, "prf-visualrois").unlink()
+    for roi in ("V1", "hV4"):
+        with pytest.raises(DataError, match=rf"no subject has prf-visualrois.nii.gz .* where {roi} is; download them"):
+            load(roi, folder=broken.root)
+
+
+def test_notes_say_what_a_whole_copy_would_add(broken: Tree, load: Load) -> None:
+    assert load("V1").notes == ()
+    for session in (1, 3, 4):
+        broken.betas(1, BETA, session=session, source="hdf5").unlink()
+    notes = load("V1", folder=broken.root, source="hdf5").notes
+    assert notes == ("sessions of subj01 that are not on disk: 1+3-4",)
+    assert load("V1", folder=broken.root, source="hdf5").describe()["notes"] == list(notes)
+    assert load("V1", folder=broken.root, source="hdf5", sessions="2,5").notes == ()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"subject": "1"}, "takes no data.subject; did you mean subjects"),
-        ({"subjects": "0"}, "from 1 to 8"),
+        ({"subjects": "0"}, "data.subjects='0': expected different numbers from 1 to 8"),
         ({"subjects": "1,1"}, "different numbers"),
         ({"subjects": "one"}, "'one' is no number"),
-        ({"beta": "b4"}, "unknown beta 'b4'"),
-        ({"source": "mat"}, "unknown source 'mat'"),
-        ({"nc_min": "100"}, "expected percent"),
-        ({"split": "random"}, "unknown split 'random'"),
+        ({"beta": "b4"}, "unknown data.beta 'b4'"),
+        ({"source": "mat"}, "unknown data.source 'mat'"),
+        ({"nc_min": "100"}, "data.nc_min='100': expected percent"),
+        ({"split": "random"}, "unknown data.split 'random'"),
         ({"roi": "V1"}, "takes no data.roi"),
     ],
 )
