@@ -1,0 +1,1 @@
+"""Adversarial attacks, and the judge who believes none of them."""

@@ -1,0 +1,81 @@
+"""Whether images that were perturbed to fool one model fool another."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from alignment.attacks.base import Attack, draw_seeds
+from alignment.attacks.checks import check_images
+from alignment.attacks.classify import DEFAULT_BATCH, Classifier
+from alignment.attacks.judge import admit
+from alignment.attacks.threat import Logits, Threat
+from alignment.errors import RequestError
+
+
+def transfer(
+    models: Mapping[str, Logits],
+    attack: Attack,
+    *,
+    pixels: Tensor,
+    labels: Tensor,
+    threat: Threat,
+    seeds: Sequence[int],
+    batch_size: int = DEFAULT_BATCH,
+) -> Tensor:
+    """Correctness of each model on images perturbed against each model.
+
+    Every image is perturbed, whether the source classifies it correctly or not. An attack that stops at the boundary
+    of its source (`APGD` without `keep_going`, FAB-T, Square) transfers poorly; PGD does not stop there.
+
+    Parameters
+    ----------
+    models : name -> logits; the order is that of rows and columns
+    attack : run against each
+    pixels : (image, 3, row, column) float32 in [0, 1]
+    labels : (image,) int64
+    threat : what is allowed; with the moment "last" or "mean", so that each model makes one decision
+    seeds : one per image
+    batch_size : images at once
+
+    Returns
+    -------
+    (1 + source, target, image) bool; row 0 are the clean images, row 1 + i those perturbed against model i
+
+    Raises
+    ------
+    RequestError, DataError
+        The moment "each"; no model; or as for `judge`.
+
+    Examples
+    --------
+    >>> from alignment.attacks.gradient import FGSM
+    >>> def bright(pixels, *, seeds=None):
+    ...     return torch.stack([pixels.mean((1, 2, 3)), 1 - pixels.mean((1, 2, 3))], dim=1)[:, None]
+    >>> def red(pixels, *, seeds=None):
+    ...     return torch.stack([pixels[:, 0].mean((1, 2)), 1 - pixels[:, 0].mean((1, 2))], dim=1)[:, None]
+    >>> images, labels = torch.full((1, 3, 2, 2), 0.52), torch.zeros(1, dtype=torch.int64)
+    >>> found = transfer(
+    ...     {"bright": bright, "red": red}, FGSM(), pixels=images, labels=labels, threat=Threat(), seeds=[0]
+    ... )
+    >>> found[1:, :, 0]
+    tensor([[False, False],
+            [ True, False]])
+    """
+    check_images(pixels, labels, seeds)
+    if threat.moment == "each":
+        raise RequestError("a transfer needs one decision per model; take the moment last or mean")
+    if not models:
+        raise RequestError("no model to transfer between; name at least one")
+    targets = [Classifier(logits, threat.moment, batch_size) for logits in models.values()]
+    named = draw_seeds(seeds, "transfer")
+    sources = [pixels]
+    for logits in models.values():
+        found = []
+        for rows in torch.arange(len(pixels), device=pixels.device).split(batch_size):
+            own = [seeds[row] for row in rows.tolist()]
+            answer = attack.perturb(logits, pixels[rows], labels[rows], threat, seeds=own)
+            found.append(admit(answer, pixels[rows], threat)[0])
+        sources.append(torch.cat(found))
+    correct = [[target.correct(images, labels, seeds=named)[:, 0] for target in targets] for images in sources]
+    return torch.stack([torch.stack(row) for row in correct])
