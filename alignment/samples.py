@@ -29,8 +29,12 @@ class Samples:
     n_stimuli : int
         Stimuli evaluated, over all folds.
     deviations : array (subject, stimulus), optional
+    pseudo_values : array (subject,), optional
+        Where a subject's value depends on the other subjects too.
     subjects : {"auto", "fixed", "resampled"}
         Whether intervals and tests are about fresh subjects too.
+    overlap : float
+        Of `shared_training`, for what is fitted on one part of the stimuli and judged on another.
 
     Raises
     ------
@@ -48,10 +52,12 @@ class Samples:
     resampled: Floats | None
     n_stimuli: int
     deviations: Floats | None = None
+    pseudo_values: Floats | None = None
     subjects: Subjects = "auto"
+    overlap: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("values", "resampled", "deviations"):
+        for name in ("values", "resampled", "deviations", "pseudo_values"):
             array = getattr(self, name)
             if array is not None and not np.isfinite(array).all():
                 raise RequestError(f"{name}: values that are not finite; leave these stimuli or subjects out")
@@ -69,7 +75,9 @@ class Samples:
             self.resampled,
             n_stimuli=self.n_stimuli,
             deviations=self.deviations,
+            pseudo_values=self.pseudo_values,
             subjects=self.subjects,
+            overlap=self.overlap,
         )
 
     def estimate(self) -> Estimate:
@@ -101,6 +109,8 @@ class Samples:
             values=self.values - other.values,
             resampled=_less(self.resampled, other.resampled),
             deviations=_less(self.deviations, other.deviations),
+            pseudo_values=_less_pseudo(self, other),
+            overlap=max(self.overlap, other.overlap),
         )
 
     def times(self, factor: float) -> "Samples":
@@ -110,11 +120,20 @@ class Samples:
             values=self.values * factor,
             resampled=None if self.resampled is None else self.resampled * factor,
             deviations=None if self.deviations is None else self.deviations * factor,
+            pseudo_values=None if self.pseudo_values is None else self.pseudo_values * factor,
         )
 
 
 def _less(a: Floats | None, b: Floats | None) -> Floats | None:
     return None if a is None or b is None else a - b
+
+
+def _less_pseudo(a: Samples, b: Samples) -> Floats | None:
+    """Of values that depend on no other subject, the pseudo-values are the values."""
+    if a.pseudo_values is None and b.pseudo_values is None:
+        return None
+    first, second = (each.values if each.pseudo_values is None else each.pseudo_values for each in (a, b))
+    return first - second
 
 
 def _shapes(samples: Samples) -> tuple[int, tuple[int, ...], tuple[int, ...] | None, tuple[int, ...] | None]:

@@ -18,7 +18,7 @@ from alignment.errors import RequestError
 from alignment.resampling import Floats, resamples_subjects
 from alignment.samples import Estimate, Samples
 
-Status = Literal["ok", "no_ceiling", "undefined", "incomplete", "flagged"]
+Status = Literal["ok", "no_ceiling", "undefined", "incomplete", "flagged", "unreliable"]
 
 SIGNIFICANCE = 0.05
 FLAGGED_ABOVE = 1.05
@@ -38,16 +38,18 @@ class Score:
         raw / ceiling; None where that has no meaning.
     lower : Estimate or None
         Lower bound of the ceiling, where there is one: how well the other subjects do. Nothing is divided by it.
-    status : {"ok", "no_ceiling", "undefined", "incomplete", "flagged"}
+    status : {"ok", "no_ceiling", "undefined", "incomplete", "flagged", "unreliable"}
         no_ceiling: no repetitions to estimate one. undefined: the ceiling is not distinguishable from 0. incomplete: a
         part is missing. flagged: even the low end of `normalised` exceeds 1.05, which hints at leakage or at a ceiling
-        of other repetitions than those evaluated.
+        of other repetitions than those evaluated. unreliable: the model shows why attacks
+        on it, or on its layers, may fail for no good reason, such as masked gradients.
     p_value : float or None
         Of the hypothesis that the ceiling is 0; None where it was not tested.
     p_zero, p_lower : float or None
         Two-sided, of the hypothesis that raw is 0, and that it is the lower bound of the ceiling.
     n_stimuli, n_neuroids, n_subjects : int
-        Evaluated stimuli (over all folds), kept neuroids (over all subjects; None where the data are RDMs), subjects.
+        Evaluated stimuli (over all folds), kept neuroids (over all subjects; None where the data are RDMs), subjects;
+        None both for what is measured on no brain.
     subjects_resampled : bool
         Whether the intervals are about fresh subjects too (8 or more), or about these.
     """
@@ -62,7 +64,7 @@ class Score:
     p_lower: float | None
     n_stimuli: int
     n_neuroids: int | None
-    n_subjects: int
+    n_subjects: int | None
     subjects_resampled: bool
 
     def to_dict(self) -> dict[str, Any]:

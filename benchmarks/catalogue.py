@@ -80,9 +80,22 @@ ENTRIES: dict[str, Entry] = {
         "fMRI RDMs of 78 photographs; 15 people, who agree at chance",
         ("EVC", "IT"),
     ),
+    "digits": Entry(
+        "benchmarks.datasets.digits:build",
+        "scikit-learn's handwritten digits, those that toy is not trained on; offline",
+    ),
+    "cifar10": Entry(
+        "benchmarks.datasets.cifar10:build",
+        "CIFAR-10, 10,000 test images of 10 classes, downloaded or in data.root",
+    ),
+    "imagenet_folder": Entry(
+        "benchmarks.datasets.imagenet_folder:build",
+        "your copy of ImageNet's validation images, a folder for each class (data.imagenet_folder=<folder>)",
+        preferred={"epsilon": {"linf": "4/255", "l2": "3"}},
+    ),
     "folder": Entry(
         "benchmarks.datasets.folder:build",
-        "your own images and responses or RDMs (data.folder=<folder>)",
+        "your own images and responses, RDMs or labels (data.folder=<folder>)",
     ),
 }
 
@@ -233,7 +246,7 @@ def _own(name: str, settings: "Settings", *, measures: tuple[str, ...]) -> "tupl
     takes_settings = bool(inspect.signature(builder).parameters)
     with foreign_code(name):
         made = builder(_place(short, settings), None) if takes_settings else builder()
-    wanted = ("responses", "rdms") if takes_settings else ("measure",)
+    wanted = ("responses", "rdms", "targets") if takes_settings else ("measure",)
     if not any(callable(getattr(made, each, None)) for each in wanted):
         lacking = " or ".join(f"`{each}`" for each in wanted)
         raise RequestError(f"{name}: the function returned {type(made).__name__}, which has no {lacking}")

@@ -1,13 +1,15 @@
 """What a user may set of a benchmark: which values exist, and what they make of a recording and of an id."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alignment.attacks.threat import MOMENTS, NORMS
 from alignment.errors import RequestError, unknown
 from alignment.record import PRECISIONS
-from alignment.resampling import Subjects
+from alignment.resampling import Subjects, resamples_subjects
 from alignment.rsa.comparators import COMPARATORS
+from alignment.rsa.crossnobis import CROSSNOBIS
 from alignment.rsa.distances import DISTANCES
 from benchmarks.recordings import Recording
 from benchmarks.settings import Settings
@@ -20,12 +22,14 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "precision": tuple(PRECISIONS),
     "viewing": ("degrees", "whole"),
     "comparator": (*COMPARATORS, *(f"{name}{SQUARED}" for name in COMPARATORS)),
-    # those that need a covariance of the units are for notebooks
-    "distance": tuple(name for name, distance in DISTANCES.items() if not distance.needs_precision),
+    # those that need a covariance of the units are for notebooks; the brain's own comes with its trials
+    "distance": (*(name for name, distance in DISTANCES.items() if not distance.needs_precision), CROSSNOBIS),
     "pooling": ("optimal", "mean"),
     "subjects": ("auto", "fixed", "resampled"),
+    "norm": NORMS,
+    "moment": MOMENTS,
 }
-NUMBERS = ("pool", "projection", "components", "units")
+NUMBERS = ("pool", "projection", "components", "units", "steps")
 DIGITS = 10
 # those of a run that enter a number without being part of a measure's own name
 OF_THE_RUN = ("seed", "n_bootstrap")
@@ -70,6 +74,20 @@ def check_choices(settings: Settings) -> None:
         faults.append(f"benchmark.precision=tf32 means nothing on {settings.device}; use device=cuda or float32")
     if faults:
         raise RequestError("; ".join(faults))
+
+
+def check_subjects(inference: Inference, subjects: Sequence[str], *, name: str) -> None:
+    """Refuse to resample the only subject.
+
+    Raises
+    ------
+    RequestError
+        It was asked for.
+    """
+    try:
+        resamples_subjects(len(subjects), subjects=inference.subjects)
+    except RequestError as error:
+        raise RequestError(f"{name}: benchmark.subjects={inference.subjects}: {error}") from None
 
 
 def asked_of(settings: Settings) -> dict[str, str]:

@@ -148,6 +148,18 @@ def compare(settings: "Settings") -> None:
     compare_command(settings)
 
 
+@_keyed(app, "suite", "x", "y", "results", "seed")
+def relate(settings: "Settings") -> None:
+    """Correlate two benchmarks over models: bench relate suite=./mine.yaml x=cowley2023.201025 y=cifar10.
+
+    From the records at hand, over all models that have both scores, null rows aside; also with clean accuracy held
+    fixed, where one of the two has it. Writes a table and a scatter plot.
+    """
+    from benchmarks.commands import relate_command
+
+    relate_command(settings)
+
+
 @_keyed(data_app, "data.nsd-simulated", "seed")
 def simulate(settings: "Settings") -> None:
     """Write a simulated brain in the NSD layout: bench data simulate data.nsd-simulated=<folder>."""

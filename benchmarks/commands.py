@@ -11,10 +11,18 @@ from alignment.registry import foreign_code
 from benchmarks import report
 from benchmarks.catalogue import benchmark_names, build_benchmarks, build_dataset, cache_folder, check_files, short_name
 from benchmarks.comparison import paired
-from benchmarks.datasets.base import DataSet, Fetches, holds_rdms
+from benchmarks.datasets.base import DataSet, Fetches, holds_labels, holds_rdms
 from benchmarks.datasets.nsd.check import Finding
 from benchmarks.plan import check, planned
-from benchmarks.results import Leaderboard, Record, leaderboard, load_records, named_records, save_leaderboard
+from benchmarks.results import (
+    Leaderboard,
+    Record,
+    leaderboard,
+    load_records,
+    named_records,
+    save_leaderboard,
+    save_relation,
+)
 from benchmarks.run import run
 from benchmarks.settings import Settings
 from benchmarks.suites import load_suite
@@ -85,9 +93,38 @@ def compare_command(settings: Settings) -> None:
         output.print(report.paired_table(name, paired(named, models)))
 
 
+def relate_command(settings: Settings) -> None:
+    """`bench relate`: from the records at hand.
+
+    Raises
+    ------
+    RequestError
+        One of x and y is missing, is not in the table, or shares too few models with the other.
+    """
+    from benchmarks.plots import scatter
+    from benchmarks.relation import relate
+
+    if settings.x is None or settings.y is None:
+        raise RequestError("say what to relate: x=<benchmark> y=<benchmark>")
+    records = load_records(settings.results)
+    suite = load_suite(settings.suite) if settings.suite else None
+    name = suite.name if suite else "all"
+    benchmarks = tuple(map(short_name, suite.benchmarks)) if suite else _recorded(records)
+    found = relate(named_records(records, benchmarks), settings.x, settings.y, seed=settings.seed)
+    output = report.console()
+    output.print(report.relation_table(name, found.table))
+    x, y = found.table.iloc[0][["x", "y"]]
+    for path in save_relation(settings.results, name, found.table, plot=scatter(found.points, x=x, y=y)):
+        output.print(str(path), soft_wrap=True)
+
+
+def _recorded(records: Sequence[Record]) -> tuple[str, ...]:
+    return tuple(sorted({record["benchmark"]["name"] for record in records}))
+
+
 def _check_recorded(records: Sequence[Record], name: str, *, benchmarks: Sequence[str], settings: Settings) -> None:
-    recorded = {record["benchmark"]["name"] for record in records}
-    if not recorded.isdisjoint(benchmarks):
+    recorded = _recorded(records)
+    if not set(recorded).isdisjoint(benchmarks):
         return
     # a suite or a benchmark that there is, and that nobody scored, is no slip of the pen
     hint, known = "", benchmark_names()
@@ -191,7 +228,10 @@ def _state(finding: Finding) -> str:
 
 def _print_loaded(name: str, settings: Settings, *, output: Console) -> None:
     dataset = build_dataset(name, settings)
-    measured = _rdms_read(dataset) if holds_rdms(dataset) else _responses_read(dataset)
+    if holds_labels(dataset):
+        measured = [("labels", f"{len(dataset.targets())} of {len(dataset.classes)} classes")]
+    else:
+        measured = _rdms_read(dataset) if holds_rdms(dataset) else _responses_read(dataset)
     output.print(report.pairs_table(name, ("", ""), [*dataset.describe().items(), *measured]))
 
 
@@ -229,7 +269,7 @@ def _print_board(name: str, board: Leaderboard, settings: Settings, *, output: C
     means = report.means_table(board)
     if means is not None:
         output.print(means)
-    for table in report.ranking_tables(board):
+    for table in (*report.figures_tables(board), *report.ranking_tables(board)):
         output.print(table)
     output.print(str(settings.results / "leaderboards" / f"{name}.csv"), soft_wrap=True)
 

@@ -13,6 +13,7 @@ from scipy import stats
 
 from alignment.samples import Samples
 from alignment.score import false_discovery, paired_difference
+from benchmarks.nulls import REFERENCES, SHUFFLED, UNTRAINED
 from benchmarks.packing import unpacked
 
 Record = Mapping[str, Any]
@@ -22,10 +23,14 @@ PAIRED = ("benchmark", "a", "b", "raw_a", "raw_b", "difference", "low", "high", 
 RANKED = ("benchmark", "model", "rank", "rank_low", "rank_high", "first")
 AGREEING = ("benchmark", "over", "kendall_tau", "models", "rankings")
 LEAST_RANKED = 3
+# null rows that are a copy of one of the users' models, or a model on altered data
+MADE_OF_A_MODEL = (UNTRAINED, SHUFFLED)
 
 
 def p_values(named: Sequence[Named]) -> pd.DataFrame:
-    """Tests of every row of a table, adjusted for false discovery over the users' models of a benchmark.
+    """Tests of every row of a table, adjusted for false discovery over the rows of its kind in a benchmark.
+
+    The kinds are the users' models, published results, and null rows.
 
     Parameters
     ----------
@@ -41,14 +46,14 @@ def p_values(named: Sequence[Named]) -> pd.DataFrame:
     found = pd.DataFrame(
         {
             "benchmark": [benchmark for _, benchmark, _ in named],
-            "own": [_is_own(record) for _, _, record in named],
+            "kind": [_kind(record) for _, _, record in named],
             "p_zero": [record["score"]["p_zero"] for _, _, record in named],
             "p_lower": [record["score"]["p_lower"] for _, _, record in named],
             "p_null": [_against_nulls(each, named) if _is_own(each[2]) else None for each in named],
         }
     ).astype({"p_zero": float, "p_lower": float, "p_null": float})
     for column in ("p_zero", "p_lower", "p_null"):
-        for _, rows in found[found["own"]].groupby("benchmark"):
+        for _, rows in found.groupby(["benchmark", "kind"]):
             tested = rows[column].dropna()
             if len(tested):
                 found.loc[tested.index, column] = false_discovery(tested.tolist())
@@ -166,14 +171,23 @@ def _is_own(record: Record) -> bool:
     return not record["model"]["null"]
 
 
+def _kind(record: Record) -> str:
+    null = record["model"]["null"]
+    return "own" if not null else null if null == REFERENCES else "null"
+
+
 def _against_nulls(row: Named, named: Sequence[Named]) -> float | None:
-    model, benchmark, record = row
-    bare = model.partition("[")[0].partition("@")[0]
+    """The largest p value over null rows of the same data: any of pixels and gabor, and those made of this model."""
+    _, _, record = row
     tested = []
-    for null, where, other in named:
-        kind = other["model"]["null"]
-        of_others = kind in ("untrained", "shuffled") and null.partition("[")[0].partition("@")[0] != bare
-        if kind in (None, "", "references") or of_others or where.partition("@")[0] != benchmark.partition("@")[0]:
+    for _, _, other in named:
+        model, benchmark = other["model"], other["benchmark"]
+        if _kind(other) != "null" or (benchmark["id"], benchmark["of"]) != (
+            record["benchmark"]["id"],
+            record["benchmark"]["of"],
+        ):
+            continue
+        if model["null"] in MADE_OF_A_MODEL and model["of"] != record["model"]["of"]:
             continue
         if _comparable(record, other):
             difference, p_value = paired_difference(_samples(record), _samples(other))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import xarray as xr
 
 from alignment.models.base import Model
-from alignment.samples import Samples
+from alignment.samples import Estimate, Samples
 from alignment.score import Score
 from alignment.stimuli import StimulusSet
 from benchmarks.fingerprint import PixelDigests
@@ -50,8 +50,12 @@ class Scored:
     raw : raw by subject and resample, by which models are compared
     by_split : raw in each split, where there are several
     layer, time_bin, layer_share : the modal choice, and the share of subjects x folds that made it
-    surface : one mapping per layer and time_bin: layer, time_bin, raw, raw_low, raw_high
+    surface : one mapping per layer and time_bin: layer, time_bin, raw, raw_low, raw_high; an attack with its epsilon
+        or a corruption with its severity stands in the place of a layer
     details : anything else worth keeping in the record
+    clean, clean_raw : what stands beside a score under attack or corruption: that without it, and by resample
+    flags : reasons why the score is unreliable
+    figures : further numbers that belong to the score, by name, for people to read below the table
     """
 
     score: Score
@@ -62,6 +66,10 @@ class Scored:
     layer_share: float
     surface: Sequence[Mapping[str, Any]]
     details: Mapping[str, Any] = field(default_factory=dict)
+    clean: Estimate | None = None
+    clean_raw: Samples | None = None
+    flags: Sequence[str] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 class Benchmark(Protocol):
@@ -72,12 +80,17 @@ class Benchmark(Protocol):
     name : as a user types it
     id : the name and every setting that enters the number
     version : integer, raised when an unchanged model's score would change
-    summary : one line
+    null_rows : kinds of null rows that mean something here, of `benchmarks.suites.NULLS`
     """
 
     name: str
     version: int
-    summary: str
+    null_rows: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        ...
 
     @property
     def id(self) -> str:
@@ -86,6 +99,10 @@ class Benchmark(Protocol):
 
     def check(self) -> None:
         """Read the data and refuse what cannot be scored, before anything is computed."""
+        ...
+
+    def check_model(self, model: Model) -> None:
+        """Refuse a model that cannot be scored here, before anything is computed."""
         ...
 
     @property

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from benchmarks.contracts import Benchmark
     from benchmarks.settings import Settings
 
-RESPONSES, RDMS = "responses", "rdms"
+RESPONSES, RDMS, LABELS = "responses", "rdms", "labels"
+# method of a data set -> what it holds; nothing else is asked for, since other attributes may read all of its files
+HOLDS = {"rdms": RDMS, "targets": LABELS}
+DEFAULTS = {RESPONSES: "ridge", RDMS: "rsa", LABELS: "accuracy"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Measure:
     ----------
     builder : "module:function" taking (name, dataset, settings=..., preferred=...) and giving a `Benchmark`
     summary : one line for a list
-    needs : what a data set must hold, any of "responses" and "rdms"
+    needs : what a data set must hold, any of "responses", "rdms" and "labels"
     settings : keys under `benchmark.` that mean something to it
     """
 
@@ -74,6 +77,11 @@ MEASURES: Mapping[str, Measure] = {
         "explained variance beyond another model's (benchmark.against=<model>)",
         settings=("against", "selection", *_RECORDED),
     ),
+    "fragility": Measure(
+        "benchmarks.robustness.fragility:fragility",
+        "ridge on images perturbed so that the layer moves away, held-out Pearson r beside the clean one",
+        settings=("norm", "epsilon", "steps", *_RIDGE),
+    ),
     "rsa": Measure(
         "benchmarks.similarity.builders:rsa",
         "representational similarity: RDM of a layer with that of the brain",
@@ -106,6 +114,27 @@ MEASURES: Mapping[str, Measure] = {
     "procrustes": Measure(
         "benchmarks.similarity.builders:procrustes", "Procrustes similarity, 1 - d^2 / 2", settings=_RECORDED
     ),
+    "accuracy": Measure(
+        "benchmarks.robustness.builders:accuracy", "top-1 accuracy on labelled images", (LABELS,), ("moment",)
+    ),
+    "robust": Measure(
+        "benchmarks.robustness.builders:robust",
+        "accuracy that attacks leave, with flags where it cannot be believed",
+        (LABELS,),
+        ("attack", "norm", "epsilon", "steps", "moment"),
+    ),
+    "transfer": Measure(
+        "benchmarks.robustness.builders:transfer",
+        "accuracy that an attack on another network leaves (benchmark.against=<model>)",
+        (LABELS,),
+        ("against", "attack", "norm", "epsilon", "steps", "moment"),
+    ),
+    "corruptions": Measure(
+        "benchmarks.robustness.builders:corruptions",
+        "accuracy under 15 common corruptions at 5 severities",
+        (LABELS,),
+        ("kinds", "severities"),
+    ),
 }
 
 
@@ -117,14 +146,13 @@ def measures_of(asked: tuple[str, ...], dataset: Any, *, name: str) -> tuple[str
     RequestError
         No such measure (with near misses), or one that needs what the data set has not.
     """
-    # asks for nothing else, since other attributes may read all files of a data set
-    held = RDMS if callable(getattr(dataset, RDMS, None)) else RESPONSES
+    held = next((kind for method, kind in HOLDS.items() if callable(getattr(dataset, method, None))), RESPONSES)
     for measure in asked:
         check_measure(measure)
         if held not in MEASURES[measure].needs:
             fitting = ", ".join(each for each, entry in MEASURES.items() if held in entry.needs)
             raise RequestError(f"{name} holds {held}, which {measure} cannot use; choose from {fitting}")
-    return tuple(dict.fromkeys(asked)) or (("rsa",) if held == RDMS else ("ridge",))
+    return tuple(dict.fromkeys(asked)) or (DEFAULTS[held],)
 
 
 def check_measure(name: str) -> None:

@@ -16,7 +16,15 @@ def packed(samples: Samples) -> dict[str, Any]:
     """Plain numbers and text, as JSON wants them."""
     arrays = {name: _text(getattr(samples, name)) for name in ARRAYS}
     values = [float(value) for value in samples.values]
-    return {"values": values, **arrays, "n_stimuli": samples.n_stimuli, "subjects": samples.subjects}
+    pseudo_values = None if samples.pseudo_values is None else [float(value) for value in samples.pseudo_values]
+    return {
+        "values": values,
+        **arrays,
+        "pseudo_values": pseudo_values,
+        "n_stimuli": samples.n_stimuli,
+        "subjects": samples.subjects,
+        "overlap": samples.overlap,
+    }
 
 
 def unpacked(plain: Mapping[str, Any]) -> Samples:
@@ -31,8 +39,10 @@ def unpacked(plain: Mapping[str, Any]) -> Samples:
     return Samples(
         np.array(plain["values"], np.float64),
         **{name: _array(plain[name]) for name in ARRAYS},
+        pseudo_values=None if plain["pseudo_values"] is None else np.array(plain["pseudo_values"], np.float64),
         n_stimuli=plain["n_stimuli"],
         subjects=plain["subjects"],
+        overlap=plain["overlap"],
     )
 
 

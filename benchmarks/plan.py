@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from alignment import fingerprint
 from alignment.errors import AlignmentError, DataError, RequestError
@@ -15,6 +15,7 @@ from alignment.registry import foreign_code, is_file_reference
 from benchmarks.catalogue import benchmark_names, build_benchmarks, cache_folder, check_benchmark, is_made, short_name
 from benchmarks.contracts import Benchmark, Part, Session
 from benchmarks.fingerprint import PixelDigests
+from benchmarks.nulls import GABOR, PIXELS, REFERENCES, SHUFFLED, UNTRAINED
 from benchmarks.provenance import available_memory
 from benchmarks.recordings import Recordings
 from benchmarks.results import load_records, record_path
@@ -22,8 +23,7 @@ from benchmarks.settings import Settings
 from benchmarks.store import Store
 from benchmarks.suites import Suite, check_nulls, load_suite, suite_names
 
-NULL_MODELS = ("pixels", "gabor")
-REFERENCES = "references"
+NULL_MODELS = (PIXELS, GABOR)
 T = TypeVar("T")
 
 
@@ -37,6 +37,7 @@ class Entrant:
     untrained : each weight tensor permuted in place
     shuffled : scored against responses permuted over stimuli
     null : what kind of null row this is; empty for the user's own models
+    asked : whether the user named it, as `model=pixels` does
     """
 
     name: str
@@ -45,12 +46,24 @@ class Entrant:
     untrained: bool = False
     shuffled: bool = False
     null: str = ""
+    asked: bool = False
+
+    def belongs_to(self, benchmark: Benchmark) -> bool:
+        """Whether it is a row there: a null row is where it means something, what the user named everywhere."""
+        return self.asked or self.null in benchmark.null_rows
 
     @property
     def label(self) -> str:
         """What messages call it."""
         controls = [word for word in ("untrained", "shuffled") if getattr(self, word)]
         return with_settings(self.name, *controls)
+
+
+class Built(NamedTuple):
+    """A loaded model, and the fingerprint of the user's own model that it is or was made of."""
+
+    model: Model
+    of: str
 
 
 @dataclass(frozen=True)
@@ -96,12 +109,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Planned:
-    """One score: what of it is there, and what is to be computed."""
+    """One score: what of it is there, and what is to be computed.
+
+    `of_model` and `of_data` are fingerprints of the user's model and the data as they are, which a null row alters.
+    """
 
     entrant: Entrant
     model: Model
     model_name: str
+    of_model: str
     benchmark: Benchmark
+    of_data: str
     key: str
     part_keys: dict[Part, str]
     pending: tuple[Part, ...]
@@ -144,11 +162,16 @@ def check(settings: Settings) -> Request:
     faults.stop()
     loaded = {each: faults.of(partial(build, each, settings)) for each in own}
     faults.stop()
-    weighty = {each for each, model in loaded.items() if model is not None and has_weights(model)}
+    weighty = {each for each, built in loaded.items() if built is not None and has_weights(built.model)}
     entered = tuple(each for each in entered if not each.untrained or _base(each) in weighty)
     sound |= {name: faults.of(partial(look, name)) for name in names if is_made(name)}
     faults.stop()
     benchmarks = tuple(benchmark for name in names for benchmark in sound[name] or ())
+    asked = [loaded[_base(entrant)] for entrant in entered if entrant.asked]
+    for model in (built.model for built in asked if built is not None):
+        for benchmark in benchmarks:
+            faults.of(partial(benchmark.check_model, model))
+    faults.stop()
     with_references = REFERENCES in null_rows(settings, suite)
     return Request(settings, suite, entered, benchmarks, digests.store, digests, with_references)
 
@@ -187,15 +210,17 @@ def entrants(settings: Settings, suite: Suite | None) -> tuple[Entrant, ...]:
         raise RequestError("no model; add model=<name>, for example model=resnet18 or model=./net.py:build")
     nulls = null_rows(settings, suite)
     own = [
-        Entrant(name, settings.model.weights, settings.model.layers, null=name if name in NULL_MODELS else "")
+        Entrant(
+            name, settings.model.weights, settings.model.layers, null=name if name in NULL_MODELS else "", asked=True
+        )
         for name in dict.fromkeys(names)
     ]
     trained = [entrant for entrant in own if not entrant.null]
     controls = {
-        "pixels": [Entrant("pixels", null="pixels")] if "pixels" not in names else [],
-        "gabor": [Entrant("gabor", null="gabor")] if "gabor" not in names else [],
-        "untrained": [replace(entrant, untrained=True, null="untrained") for entrant in trained],
-        "shuffled": [replace(entrant, shuffled=True, null="shuffled") for entrant in trained],
+        PIXELS: [Entrant(PIXELS, null=PIXELS)] if PIXELS not in names else [],
+        GABOR: [Entrant(GABOR, null=GABOR)] if GABOR not in names else [],
+        UNTRAINED: [replace(entrant, untrained=True, null=UNTRAINED, asked=False) for entrant in trained],
+        SHUFFLED: [replace(entrant, shuffled=True, null=SHUFFLED, asked=False) for entrant in trained],
         # they belong to single benchmarks, which name them
         REFERENCES: [],
     }
@@ -211,34 +236,38 @@ def planned(request: Request) -> Iterator[list[Planned]]:
     """What is to be done, one list per entrant; each model is loaded when its turn comes."""
     session = request.session()
     for entrant in request.entrants:
-        model = build(entrant, request.settings)
+        built = build(entrant, request.settings)
         yield [
-            plan_one(entrant, model, benchmark=each, request=request, session=session) for each in request.benchmarks
+            plan_one(entrant, built, benchmark=each, request=request, session=session)
+            for each in request.benchmarks
+            if entrant.belongs_to(each)
         ]
-    for entrant, model, benchmark in references(request):
-        yield [plan_one(entrant, model, benchmark=benchmark, request=request, session=session)]
+    for entrant, built, benchmark in references(request):
+        yield [plan_one(entrant, built, benchmark=benchmark, request=request, session=session)]
 
 
-def references(request: Request) -> Iterator[tuple[Entrant, Model, Benchmark]]:
+def references(request: Request) -> Iterator[tuple[Entrant, Built, Benchmark]]:
     """Published results that benchmarks set beside models, unless the null rows asked for leave them out."""
     if request.with_references:
         for benchmark in request.benchmarks:
             for model in benchmark.references():
-                yield Entrant(model.name, null=REFERENCES), model, benchmark
+                yield Entrant(model.name, null=REFERENCES), Built(model, model.fingerprint), benchmark
 
 
-def build(entrant: Entrant, settings: Settings) -> Model:
+def build(entrant: Entrant, settings: Settings) -> Built:
     """Load the model of an entrant, its control applied."""
     places = _places(settings)
     with foreign_code(f"model {entrant.name!r}"):
         model = load_model(
             entrant.name, weights=entrant.weights, layers=entrant.layers or None, seed=settings.seed, **places
         )
-        return untrained(model, seed=settings.seed) if entrant.untrained else model
+        of = model.fingerprint
+        return Built(untrained(model, seed=settings.seed) if entrant.untrained else model, of)
 
 
-def plan_one(entrant: Entrant, model: Model, *, benchmark: Benchmark, request: Request, session: Session) -> Planned:
+def plan_one(entrant: Entrant, built: Built, *, benchmark: Benchmark, request: Request, session: Session) -> Planned:
     """What of one score is there."""
+    model, of_data = built.model, benchmark.fingerprint(request.digests)
     benchmark = benchmark.shuffled() if entrant.shuffled else benchmark
     of_benchmark, of_model = benchmark.fingerprint(request.digests), session.recordings.fingerprint(model)
     model_name = with_settings(model.name, "responses=shuffled") if entrant.shuffled else model.name
@@ -249,7 +278,19 @@ def plan_one(entrant: Entrant, model: Model, *, benchmark: Benchmark, request: R
     pending = () if done else tuple(part for part, part_key in keys.items() if not request.store.has(part_key))
     with foreign_code(f"{model_name} on one image"):
         cost = benchmark.bytes(model, pending, session) if pending else 0
-    return Planned(entrant, model, model_name, benchmark, key, keys, pending, done, cost)
+    return Planned(
+        entrant,
+        model=model,
+        model_name=model_name,
+        of_model=built.of,
+        benchmark=benchmark,
+        of_data=of_data,
+        key=key,
+        part_keys=keys,
+        pending=pending,
+        done=done,
+        bytes=cost,
+    )
 
 
 _DEFAULT = Suite(name="default", summary="", benchmarks=())
@@ -284,7 +325,7 @@ def _places(settings: Settings) -> dict[str, Path]:
 
 
 def _base(entrant: Entrant) -> Entrant:
-    return replace(entrant, untrained=False, shuffled=False, null="")
+    return replace(entrant, untrained=False, shuffled=False, null="", asked=False)
 
 
 def _check_places(settings: Settings) -> None:

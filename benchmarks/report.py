@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,11 +44,10 @@ def leaderboard_table(title: str, board: Leaderboard, *, width: int = PLAIN_WIDT
 
 def _wide_table(title: str, board: Leaderboard) -> Table:
     table = Table(title=Text(title), title_justify="left")
+    columns = _columns(board)
     for name in ("benchmark", "model", "layer"):
         table.add_column(name, overflow="fold")
-    bounded = bool(board.rows["ceiling_lower"].notna().any())
-    lower = ("lower bound",) if bounded else ()
-    for name in ("raw [95 %]", *lower, "ceiling", "normalised [95 %]", "stimuli", "neuroids", "subjects"):
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
     last = None
@@ -56,7 +55,8 @@ def _wide_table(title: str, board: Leaderboard) -> Table:
         fresh = row["benchmark"] != last
         if fresh and last is not None:
             table.add_section()
-        cells = _cells(row, name=row["benchmark"] if fresh else "", bounded=bounded)
+        known = [row["benchmark"] if fresh else "", row["model"], _text(row["layer"])]
+        cells = [*known, *(COLUMNS[name](row) for name in columns), _status(row)]
         table.add_row(*map(Text, cells), style="dim" if row["null"] else "")
         last = row["benchmark"]
     return table
@@ -64,10 +64,10 @@ def _wide_table(title: str, board: Leaderboard) -> Table:
 
 def _narrow_table(title: str, board: Leaderboard) -> Table:
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    bounded = bool(board.rows["ceiling_lower"].notna().any())
+    columns = [name for name in _columns(board) if name not in COUNTED]
     table.add_column("model\nlayer, status", overflow="fold")
-    for name in ("raw\n[95 %]", *(("lower\nbound",) if bounded else ()), "ceiling", "normalised\n[95 %]"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in columns:
+        table.add_column(name.replace(" ", "\n", 1), justify="right", no_wrap=True)
     last = None
     for row in board.rows.to_dict("records"):
         if row["benchmark"] != last:
@@ -75,10 +75,7 @@ def _narrow_table(title: str, board: Leaderboard) -> Table:
             table.add_row(Text(row["benchmark"], style="bold"))
         cells = [
             f"{row['model']}\n{_text(row['layer'])}, {_status(row)}",
-            _interval(row, "raw").replace(" ", "\n", 1),
-            *([_against_lower(row).replace(" ", "\n", 1)] if bounded else []),
-            _number(row["ceiling"]),
-            _interval(row, "normalised").replace(" ", "\n", 1),
+            *(COLUMNS[name](row).replace(" ", "\n", 1) for name in columns),
         ]
         table.add_row(*map(Text, cells), style="dim" if row["null"] else "")
         last = row["benchmark"]
@@ -98,6 +95,17 @@ def means_table(board: Leaderboard) -> Table | None:
         cells = (row["model"], row["measure"], _number(row["raw"]), _number(row["normalised"]))
         table.add_row(*map(Text, cells))
     return table
+
+
+def figures_tables(board: Leaderboard) -> list[Table]:
+    """Further numbers of single scores, a table for each benchmark that has some, a column for each model."""
+    tables = []
+    for benchmark, group in board.figures.groupby("benchmark", sort=False):
+        models, figures = list(group["model"].unique()), list(group["figure"].unique())
+        values = group.set_index(["figure", "model"])["value"]
+        cells = [(figure, *(_number(values.get((figure, model))) for model in models)) for figure in figures]
+        tables.append(pairs_table(f"{benchmark}, in parts", ("", *models), cells, whole=models))
+    return tables
 
 
 def ranking_tables(board: Leaderboard) -> list[Table]:
@@ -140,6 +148,22 @@ def paired_table(title: str, table: pd.DataFrame) -> Table:
     ]
     columns = ("benchmark", "models", "raw", "difference [95 %]", "p", "p (FDR)")
     return pairs_table(title, columns, rows, whole=columns[2:])
+
+
+def relation_table(title: str, table: pd.DataFrame) -> Table:
+    """Correlations over models with their intervals and tests."""
+    rows = [
+        (
+            f"{row['statistic']}{', partial given ' + row['given'] if row['given'] else ''}",
+            f"{row['value']:.3f} [{_number(row['low'])}, {_number(row['high'])}]",
+            f"{row['p_value']:.2g}",
+            row["n_models"],
+        )
+        for row in table.to_dict("records")
+    ]
+    x, y = table.iloc[0][["x", "y"]]
+    columns = ("correlation", "value [95 %]", "p", "models")
+    return pairs_table(f"{title}: {x} and {y}", columns, rows, whole=columns[1:])
 
 
 def pairs_table(
@@ -210,22 +234,17 @@ def progress(output: Console) -> Iterator[PlainProgress | BarProgress]:
         yield BarProgress(bars)
 
 
-def _cells(row: dict[Hashable, Any], *, name: str, bounded: bool) -> list[str]:
-    return [
-        name,
-        row["model"],
-        _text(row["layer"]),
-        _interval(row, "raw"),
-        *([_against_lower(row)] if bounded else []),
-        _number(row["ceiling"]),
-        _interval(row, "normalised"),
-        *(_count(row[each]) for each in ("n_stimuli", "n_neuroids", "n_subjects")),
-        _status(row),
-    ]
+def _columns(board: Leaderboard) -> list[str]:
+    """Those of `COLUMNS` that some row fills."""
+    rows = board.rows
+    some = {name: bool(rows[key].notna().any()) for name, key in OPTIONAL.items()}
+    return [name for name in COLUMNS if some.get(name, True)]
 
 
 def _status(row: dict[Hashable, Any]) -> str:
-    return row["status"] + (f" (p = {row['p_value']:.2g})" if row["status"] == "undefined" else "")
+    if row["status"] == "undefined":
+        return f"undefined (p = {row['p_value']:.2g})"
+    return row["status"] + (f": {row['flags']}" if row["flags"] and not pd.isna(row["flags"]) else "")
 
 
 def _interval(row: dict[Hashable, Any], name: str) -> str:
@@ -235,10 +254,24 @@ def _interval(row: dict[Hashable, Any], name: str) -> str:
 
 
 def _against_lower(row: dict[Hashable, Any]) -> str:
-    """The lower bound of the ceiling, and on which side of it the row lies; the test is in the CSV."""
+    """The lower bound of the ceiling, on which side of it the row lies, and how surely.
+
+    Bounds of subjects who do not agree say nothing, so there is no side of them.
+    """
     if pd.isna(row["ceiling_lower"]) or pd.isna(row["raw"]):
         return "-"
-    return f"{row['ceiling_lower']:.3f} {'beaten' if row['raw'] > row['ceiling_lower'] else 'not beaten'}"
+    bound = f"{row['ceiling_lower']:.3f}"
+    if row["status"] == "undefined" or pd.isna(row["p_lower"]):
+        return bound
+    side = "beaten" if row["raw"] > row["ceiling_lower"] else "not beaten"
+    return f"{bound} {side}, p = {row['p_lower']:.2g}"
+
+
+def _subjects(row: dict[Hashable, Any]) -> str:
+    """How many, and whether intervals are about fresh subjects or these."""
+    if pd.isna(row["n_subjects"]) or row["n_subjects"] == 1:
+        return _count(row["n_subjects"])
+    return f"{_count(row['n_subjects'])} {'resampled' if row['subjects_resampled'] else 'fixed'}"
 
 
 def _number(value: Any) -> str:
@@ -251,3 +284,26 @@ def _count(value: Any) -> str:
 
 def _text(value: Any) -> str:
     return "-" if pd.isna(value) else str(value)
+
+
+# column of the table -> its cell; those of COUNTED are left out where the screen is narrow
+COLUMNS: Mapping[str, Callable[[dict[Hashable, Any]], str]] = {
+    "raw [95 %]": lambda row: _interval(row, "raw"),
+    "clean [95 %]": lambda row: _interval(row, "clean"),
+    "lower bound": _against_lower,
+    "ceiling": lambda row: _number(row["ceiling"]),
+    "normalised [95 %]": lambda row: _interval(row, "normalised"),
+    "stimuli": lambda row: _count(row["n_stimuli"]),
+    "neuroids": lambda row: _count(row["n_neuroids"]),
+    "subjects": _subjects,
+}
+COUNTED = ("stimuli", "neuroids", "subjects")
+# column of the table -> of the leaderboard, without which it is left out
+OPTIONAL = {
+    "clean [95 %]": "clean",
+    "lower bound": "ceiling_lower",
+    "ceiling": "ceiling",
+    "normalised [95 %]": "normalised",
+    "neuroids": "n_neuroids",
+    "subjects": "n_subjects",
+}

@@ -15,9 +15,10 @@ import pandas as pd
 
 from alignment.errors import DataError
 from benchmarks import comparison
+from benchmarks.nulls import REFERENCES, SHUFFLED
 from benchmarks.store import write_whole
 
-SCHEMA = 1
+SCHEMA = 2
 ROW = (
     "model",
     "benchmark",
@@ -26,6 +27,9 @@ ROW = (
     "raw",
     "raw_low",
     "raw_high",
+    "clean",
+    "clean_low",
+    "clean_high",
     "ceiling",
     "ceiling_lower",
     "normalised",
@@ -34,7 +38,9 @@ ROW = (
     "n_stimuli",
     "n_neuroids",
     "n_subjects",
+    "subjects_resampled",
     "status",
+    "flags",
     "p_value",
     "p_zero",
     "p_lower",
@@ -45,11 +51,13 @@ ROW = (
 )
 COUNTS = ("n_stimuli", "n_neuroids", "n_subjects")
 SURFACE_ROW = ("model", "benchmark", "layer", "time_bin", "raw", "raw_low", "raw_high")
+FIGURE = ("model", "benchmark", "figure", "value")
 SHORT = 8
-# published results, which belong to some data and not to other
-REFERENCES = "references"
 
-FIELDS = frozenset({"schema", "key", "model", "benchmark", "layer", "score", "samples", "by_split", "surface"})
+FIELDS = frozenset(
+    {"schema", "key", "model", "benchmark", "layer", "score", "clean", "clean_samples", "flags", "figures"}
+    | {"samples", "by_split", "surface"}
+)
 
 Record = dict[str, Any]
 
@@ -58,7 +66,8 @@ Record = dict[str, Any]
 class Leaderboard:
     """Rows, the whole layer x time_bin surface, means over benchmarks of one measure, and how far ranks can be trusted.
 
-    `ranks` and `agreement` are those of `benchmarks.comparison`.
+    `figures` are further numbers of single scores, (model, benchmark, figure, value), in the order of the rows; `ranks`
+    and `agreement` are those of `benchmarks.comparison`.
     """
 
     rows: pd.DataFrame
@@ -66,6 +75,7 @@ class Leaderboard:
     means: pd.DataFrame
     ranks: pd.DataFrame
     agreement: pd.DataFrame
+    figures: pd.DataFrame
 
 
 def save_record(folder: Path, record: Record) -> Path:
@@ -96,7 +106,9 @@ def _load(path: Path) -> Record:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"record {path} is not JSON ({error}); restore or delete it") from None
     if isinstance(record, dict) and record.get("schema", SCHEMA) != SCHEMA:
-        raise DataError(f"record {path} has schema {record['schema']}, this version reads {SCHEMA}; update or move it")
+        raise DataError(
+            f"record {path} has schema {record['schema']}, this version reads {SCHEMA}; update, or move it and rerun"
+        )
     if not isinstance(record, dict) or not record.keys() >= FIELDS:
         fields = ", ".join(sorted(FIELDS))
         raise DataError(f"record {path} is no record: it lacks some of {fields}; restore or delete it")
@@ -135,12 +147,30 @@ def leaderboard(records: Iterable[Record], benchmarks: Sequence[str]) -> Leaderb
         means=_means(frame if len(benchmarks) > 1 else frame.iloc[:0], len(benchmarks)),
         ranks=comparison.ranks(named),
         agreement=comparison.agreement(named),
+        figures=_figures(named, frame),
     )
 
 
+def _figures(named: Sequence[tuple[str, str, Record]], frame: pd.DataFrame) -> pd.DataFrame:
+    place = {pair: position for position, pair in enumerate(zip(frame["model"], frame["benchmark"], strict=True))}
+    rows = [
+        (model, benchmark, figure, value)
+        for model, benchmark, record in sorted(named, key=lambda each: place[each[0], each[1]])
+        for figure, value in record["figures"]
+    ]
+    return pd.DataFrame(rows, columns=list(FIGURE))
+
+
 def named_records(records: Iterable[Record], benchmarks: Sequence[str]) -> list[tuple[str, str, Record]]:
-    """(name of the model, id of the benchmark, record) of what counts, as `leaderboard` names them."""
-    return _tell_apart(_highest_versions([each for each in records if each["benchmark"]["name"] in benchmarks]))
+    """(name of the model, id of the benchmark, record) of what counts, as `leaderboard` names them.
+
+    In the order of `benchmarks`, of ids, then of the records.
+    """
+    wanted = [each for each in records if each["benchmark"]["name"] in benchmarks]
+    place = {name: position for position, name in enumerate(benchmarks)}
+    return sorted(
+        _tell_apart(_highest_versions(wanted)), key=lambda named: (place[named[2]["benchmark"]["name"]], named[1])
+    )
 
 
 def _means(frame: pd.DataFrame, n_benchmarks: int) -> pd.DataFrame:
@@ -163,10 +193,18 @@ def _means(frame: pd.DataFrame, n_benchmarks: int) -> pd.DataFrame:
 
 
 def save_leaderboard(folder: Path, name: str, board: Leaderboard) -> Path:
-    """Write `<name>.csv` and `<name>.layers.csv`; returns the path of the first."""
+    """Write `<name>.csv`, `<name>.layers.csv` and, where there are any, `<name>.figures.csv`; the path of the first."""
     path = folder / "leaderboards" / f"{name}.csv"
+    if len(board.figures):
+        write_whole(path.with_name(f"{name}.figures.csv"), _csv(board.figures))
     write_whole(path.with_name(f"{name}.layers.csv"), _csv(board.surface))
     return write_whole(path, _csv(board.rows))
+
+
+def save_relation(folder: Path, name: str, table: pd.DataFrame, *, plot: bytes) -> tuple[Path, Path]:
+    """Write `<name>.relation.csv` and `<name>.relation.png` beside the leaderboards; where they lie."""
+    path = folder / "leaderboards" / f"{name}.relation.csv"
+    return write_whole(path, _csv(table)), write_whole(path.with_suffix(".png"), plot)
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
@@ -212,22 +250,25 @@ def _tell_apart(records: Sequence[Record]) -> list[tuple[str, str, Record]]:
 
 
 def _data_of(record: Record) -> tuple[str, bool]:
-    return record["benchmark"]["id"], record["model"]["null"] == "shuffled"
+    return record["benchmark"]["id"], record["model"]["null"] == SHUFFLED
 
 
 def _row(model: str, benchmark: str, record: Record) -> dict[str, Any]:
     score = record["score"]
-    cells = {name: score[name] for name in ("n_stimuli", "n_neuroids", "n_subjects", "status", "p_value")}
+    counts = (*COUNTS, "subjects_resampled", "status", "p_value")
+    cells = {name: score[name] for name in counts}
     return {
         "model": model,
         "benchmark": benchmark,
         "layer": record["layer"]["name"],
         "time_bin": record["layer"]["time_bin"],
         **_estimate("raw", score["raw"]),
+        **_estimate("clean", record["clean"]),
         "ceiling": (score["ceiling"] or {}).get("value"),
         "ceiling_lower": (score["lower"] or {}).get("value"),
         **_estimate("normalised", score["normalised"]),
         **cells,
+        "flags": "; ".join(record["flags"]),
         "layer_share": record["layer"]["share"],
         "null": record["model"]["null"] or "",
         "record": record["key"],

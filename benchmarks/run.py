@@ -3,19 +3,18 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import xarray as xr
 
 from alignment.errors import AlignmentError, DataError
-from alignment.models.base import Model
 from alignment.registry import foreign_code
 from benchmarks.catalogue import cache_folder
 from benchmarks.contracts import Benchmark, Part, Session
 from benchmarks.datasets.partials import sweep_partials
 from benchmarks.packing import packed
-from benchmarks.plan import Entrant, Planned, Request, build, plan_one, references
+from benchmarks.plan import Built, Entrant, Planned, Request, build, plan_one, references
 from benchmarks.provenance import provenance
 from benchmarks.results import (
     Leaderboard,
@@ -91,9 +90,9 @@ def run(request: Request, *, notify: Notify) -> Outcome:
     session = request.session(notify)
     computed = cached = 0
     failures: list[str] = []
-    for entrant, model, benchmark in _work(request, failures):
+    for entrant, built, benchmark in _work(request, failures):
         try:
-            unit = plan_one(entrant, model, benchmark=benchmark, request=request, session=session)
+            unit = plan_one(entrant, built, benchmark=benchmark, request=request, session=session)
             if unit.done:
                 cached += 1
                 continue
@@ -104,15 +103,15 @@ def run(request: Request, *, notify: Notify) -> Outcome:
     return Outcome(computed, cached, tuple(failures), write_boards(request))
 
 
-def _work(request: Request, failures: list[str]) -> Iterator[tuple[Entrant, Model, Benchmark]]:
+def _work(request: Request, failures: list[str]) -> Iterator[tuple[Entrant, Built, Benchmark]]:
     """Every pair to be scored; a model is loaded when its turn comes, and one that cannot be is noted in `failures`."""
     for entrant in request.entrants:
         try:
-            model = build(entrant, request.settings)
+            built = build(entrant, request.settings)
         except UNIT_FAILURES as fault:
             failures.append(f"{entrant.label}: {_line(fault)}")
             continue
-        yield from ((entrant, model, benchmark) for benchmark in request.benchmarks)
+        yield from ((entrant, built, benchmark) for benchmark in request.benchmarks if entrant.belongs_to(benchmark))
     yield from references(request)
 
 
@@ -159,6 +158,7 @@ def _record(unit: Planned, request: Request, *, seconds: float) -> Record:
             "name": unit.model_name,
             "fingerprint": unit.model.fingerprint,
             "null": unit.entrant.null or None,
+            "of": unit.of_model,
         },
         "benchmark": {
             "name": unit.benchmark.name,
@@ -166,9 +166,15 @@ def _record(unit: Planned, request: Request, *, seconds: float) -> Record:
             "measure": unit.benchmark.measured_by,
             "version": unit.benchmark.version,
             "fingerprint": unit.benchmark.fingerprint(request.digests),
+            "of": unit.of_data,
         },
         "layer": {"name": scored.layer, "time_bin": scored.time_bin, "share": scored.layer_share},
         "score": scored.score.to_dict(),
+        "clean": None if scored.clean is None else asdict(scored.clean),
+        "clean_samples": None if scored.clean_raw is None else packed(scored.clean_raw),
+        "flags": list(scored.flags),
+        # in their own order, which keys would not keep
+        "figures": [[name, value] for name, value in scored.figures.items()],
         "samples": packed(scored.raw),
         "by_split": dict(scored.by_split),
         "surface": list(scored.surface),

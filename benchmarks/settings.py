@@ -75,7 +75,18 @@ class BenchmarkSettings(_Section):
     pooling: Text | None = Field(None, description="of RDMs for ceilings: optimal (for the comparator) | mean")
     components: Text | None = Field(None, description="of pls and pcr: number of components")
     units: Text | None = Field(None, description="of reverse and matching: at most so many units, drawn by seed")
-    against: Text | None = Field(None, description="of unique: the model whose share is taken out")
+    against: Text | None = Field(
+        None, description="of unique: the model whose share is taken out; of transfer: that is attacked"
+    )
+    attack: Text | None = Field(None, description="of robust: standard | pgd | fgsm | apgd-ce | square | ...")
+    norm: Text | None = Field(None, description="of robust, fragility: linf | l2")
+    epsilon: Text | None = Field(
+        None, description="of robust, fragility: radius in pixel units, such as 8/255; of robust several by comma"
+    )
+    steps: Text | None = Field(None, description="of robust, fragility: steps of gradient attacks")
+    moment: Text | None = Field(None, description="of networks with time: decision that counts: last | mean | each")
+    kinds: Text | None = Field(None, description="of corruptions: fog, snow, ...; several by comma (all 15)")
+    severities: Text | None = Field(None, description="of corruptions: 1 to 5; several by comma (all)")
     subjects: Text | None = Field(None, description="of intervals: auto (resampled from 8 on) | fixed | resampled")
 
 
@@ -93,6 +104,7 @@ class DataChoices(BaseModel):
     split: Text | None = Field(None, description="of nsd: shared | test515")
     nc_min: Text | None = Field(None, description="of nsd: least noise ceiling of a voxel, percent of variance")
     visual_degrees: Text | None = Field(None, description="of folder: width of an image when it was shown")
+    subset: Text | None = Field(None, description="of cifar10, digits, imagenet_folder: only so many of the images")
 
     def options(self) -> dict[str, str]:
         """What was asked of the data set itself."""
@@ -112,6 +124,8 @@ class Settings(_Section):
     benchmark: BenchmarkSettings = BenchmarkSettings()
     data: DataChoices = DataChoices()
     results: Place = Field(Path("results"), description="where everything is kept")
+    x: Text | None = Field(None, description="of relate: a benchmark, by name or by the id that tables give")
+    y: Text | None = Field(None, description="of relate: another")
     to: Place | None = Field(None, description="of data export: the folder to write in")
     device: Annotated[Text, AfterValidator(_device)] = Field("cpu", description="cpu | cuda | cuda:<number> | mps")
     batch_size: int = Field(32, ge=1, le=2**16, description="images in a forward pass")

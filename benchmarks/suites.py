@@ -8,13 +8,11 @@ from typing import Any
 import yaml
 
 from alignment.errors import DataError, RequestError, unknown
+from benchmarks.nulls import NULLS
 
 SUFFIX = ".yaml"
 LISTS = ("benchmarks", "models", "nulls", "measures")
 KEYS = ("summary", *LISTS)
-
-
-NULLS = ("pixels", "gabor", "untrained", "shuffled", "references")
 
 
 @dataclass(frozen=True)

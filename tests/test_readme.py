@@ -56,7 +56,14 @@ def test_make_demo_is_the_smoke_suite(folder):
 
 @pytest.mark.parametrize(
     "title",
-    ["A first score in two minutes", "More measures", "Add a model", "Add data", "Use the Natural Scenes Dataset"],
+    [
+        "A first score in two minutes",
+        "More measures",
+        "How robust is it?",
+        "Add a model",
+        "Add data",
+        "Use the Natural Scenes Dataset",
+    ],
 )
 def test_the_commands_of_a_section_run(title, folder):
     write_scripts(title, folder)
@@ -85,6 +92,7 @@ def test_every_section_with_commands_is_tested():
         "A first score in two minutes",
         "More measures",
         "Use published RDMs",
+        "How robust is it?",
         "Add a model",
         "Add data",
         "Use macaque V4",

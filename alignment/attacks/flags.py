@@ -118,7 +118,7 @@ def flags(
     found += [random, _probabilities(specimen), _flat(specimen)]
     if random is None:
         found.append(_slope(specimen))
-    found.append(_gradient_free(verdict))
+    found.append(gradient_free(verdict.attacks, verdict.correct))
     left = torch.nonzero(verdict.robust.amax(1) > 0).flatten()[:at_most]
     if len(left):
         survivors = _specimen(logits, verdict, left, pixels=pixels, labels=labels, seeds=seeds)
@@ -149,17 +149,56 @@ def flags_of_truncation(full: Verdict, truncated: Verdict) -> tuple[Flag, ...]:
         truncated.correct.shape,
     ):
         raise RequestError("the two verdicts are on other images, attacks or threats; judge both logits alike")
-    fewer = (full.robust - truncated.robust).double().sum(0)
-    if not _beaten(fewer, len(full.robust)):
-        return ()
-    share = float(fewer.max()) / len(full.robust)
-    return (
-        Flag(
-            "through-time",
-            f"gradients cut off before the last pass break {share:.1%} more images than full ones; the full gradients "
-            "are masked",
-        ),
+    found = through_time(full.robust, truncated.robust)
+    return () if found is None else (found,)
+
+
+def through_time(full: Tensor, truncated: Tensor) -> Flag | None:
+    """The flag `through-time` of all images of a data set, whose blocks were judged one by one.
+
+    Parameters
+    ----------
+    full, truncated : (image, decision) correctness under the attacks with either gradient
+    """
+    fewer = (full - truncated).double().sum(0)
+    if not _beaten(fewer, len(full)):
+        return None
+    share = float(fewer.max()) / len(full)
+    return Flag(
+        "through-time",
+        f"gradients cut off before the last pass break {share:.1%} more images than full ones; the full gradients are "
+        "masked",
     )
+
+
+def gradient_free(attacks: Sequence[str], correct: Tensor) -> Flag | None:
+    """The flag `gradient-free` of all images of a data set, whose blocks were judged one by one.
+
+    Parameters
+    ----------
+    attacks : names, in order
+    correct : (1 + attack, image, decision), as of a `Verdict`
+    """
+    n_images = correct.shape[1]
+    after = after_gradients(attacks)
+    more = (correct[after] - correct[-1]).double().sum(0)
+    if not after or not _beaten(more, n_images):
+        return None
+    share = float(more.max()) / n_images
+    return Flag(
+        "gradient-free", f"attacks without gradients break {share:.1%} of images that withstood those with them"
+    )
+
+
+def after_gradients(attacks: Sequence[str]) -> int:
+    """Position in `Verdict.correct` of what the last attack with gradients leaves; 0 where there is none.
+
+    Examples
+    --------
+    >>> after_gradients(["apgd-ce", "fab-t", "square"])
+    2
+    """
+    return 1 + max((at for at, name in enumerate(attacks) if name not in GRADIENT_FREE), default=-1)
 
 
 def _rejected(verdict: Verdict) -> Flag | None:
@@ -219,17 +258,6 @@ def _slope(specimen: Specimen) -> Flag | None:
         return None
     return Flag(
         "slope", f"gradients differ from the slope of the output by {error:.0%} of its size (median over images)"
-    )
-
-
-def _gradient_free(verdict: Verdict) -> Flag | None:
-    after = 1 + max((at for at, name in enumerate(verdict.attacks) if name not in GRADIENT_FREE), default=-1)
-    more = (verdict.correct[after] - verdict.robust).double().sum(0)
-    if not after or not _beaten(more, len(verdict.robust)):
-        return None
-    share = float(more.max()) / len(verdict.robust)
-    return Flag(
-        "gradient-free", f"attacks without gradients break {share:.1%} of images that withstood those with them"
     )
 
 

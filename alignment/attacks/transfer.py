@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from alignment.attacks.base import Attack, draw_seeds
+from alignment.attacks.base import Attack
 from alignment.attacks.checks import check_images
 from alignment.attacks.classify import DEFAULT_BATCH, Classifier
 from alignment.attacks.judge import admit
@@ -14,38 +14,42 @@ from alignment.errors import RequestError
 
 
 def transfer(
-    models: Mapping[str, Logits],
+    sources: Mapping[str, Logits],
     attack: Attack,
     *,
+    targets: Mapping[str, Logits] | None = None,
     pixels: Tensor,
     labels: Tensor,
     threat: Threat,
     seeds: Sequence[int],
+    n_draws: int = 1,
     batch_size: int = DEFAULT_BATCH,
 ) -> Tensor:
-    """Correctness of each model on images perturbed against each model.
+    """Correctness of each target on images perturbed against each source.
 
     Every image is perturbed, whether the source classifies it correctly or not. An attack that stops at the boundary
     of its source (`APGD` without `keep_going`, FAB-T, Square) transfers poorly; PGD does not stop there.
 
     Parameters
     ----------
-    models : name -> logits; the order is that of rows and columns
-    attack : run against each
+    sources : name -> logits; the attack is run against each
+    attack : which
+    targets : name -> logits; the sources themselves when not given
     pixels : (image, 3, row, column) float32 in [0, 1]
     labels : (image,) int64
     threat : what is allowed; with the moment "last" or "mean", so that each model makes one decision
     seeds : one per image
+    n_draws : of stochastic targets, over which correctness is averaged
     batch_size : images at once
 
     Returns
     -------
-    (1 + source, target, image) bool; row 0 are the clean images, row 1 + i those perturbed against model i
+    (1 + source, target, image) float32; row 0 are the clean images, row 1 + i those perturbed against source i
 
     Raises
     ------
     RequestError, DataError
-        The moment "each"; no model; or as for `judge`.
+        The moment "each"; no source; or as for `judge`.
 
     Examples
     --------
@@ -59,23 +63,26 @@ def transfer(
     ...     {"bright": bright, "red": red}, FGSM(), pixels=images, labels=labels, threat=Threat(), seeds=[0]
     ... )
     >>> found[1:, :, 0]
-    tensor([[False, False],
-            [ True, False]])
+    tensor([[0., 0.],
+            [1., 0.]])
     """
     check_images(pixels, labels, seeds)
     if threat.moment == "each":
         raise RequestError("a transfer needs one decision per model; take the moment last or mean")
-    if not models:
-        raise RequestError("no model to transfer between; name at least one")
-    targets = [Classifier(logits, threat.moment, batch_size) for logits in models.values()]
-    named = draw_seeds(seeds, "transfer")
-    sources = [pixels]
-    for logits in models.values():
+    if not sources:
+        raise RequestError("no model to transfer from; name at least one")
+    judged = sources if targets is None else targets
+    classifiers = [Classifier(logits, threat.moment, batch_size) for logits in judged.values()]
+    shown = [pixels]
+    for logits in sources.values():
         found = []
         for rows in torch.arange(len(pixels), device=pixels.device).split(batch_size):
             own = [seeds[row] for row in rows.tolist()]
             answer = attack.perturb(logits, pixels[rows], labels[rows], threat, seeds=own)
             found.append(admit(answer, pixels[rows], threat)[0])
-        sources.append(torch.cat(found))
-    correct = [[target.correct(images, labels, seeds=named)[:, 0] for target in targets] for images in sources]
-    return torch.stack([torch.stack(row) for row in correct])
+        shown.append(torch.cat(found))
+
+    def correct(classifier: Classifier, images: Tensor) -> Tensor:
+        return classifier.expected(images, labels, seeds=seeds, purpose="transfer", n_draws=n_draws)[:, 0]
+
+    return torch.stack([torch.stack([correct(classifier, images) for classifier in classifiers]) for images in shown])

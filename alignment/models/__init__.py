@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from alignment.models.baselines import has_weights, untrained
     from alignment.models.builders import display_name
     from alignment.models.load import ModelDescription, check_model, describe_model, load_model
-    from alignment.models.torch_model import TorchModel
+    from alignment.models.torch_model import TorchModel, check_layers
 
 __all__ = [
     "MODELS",
     "Model",
     "ModelDescription",
     "TorchModel",
+    "check_layers",
     "check_model",
     "describe_model",
     "display_name",
@@ -32,6 +33,7 @@ _HOME = {
     "Model": "base",
     "ModelDescription": "load",
     "TorchModel": "torch_model",
+    "check_layers": "torch_model",
     "check_model": "load",
     "describe_model": "load",
     "display_name": "builders",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from alignment import fingerprint
 from alignment.errors import RequestError, unknown
 from alignment.models import module_fingerprint
-from alignment.models.base import DEFAULT_VISUAL_DEGREES, STEP
+from alignment.models.base import DEFAULT_VISUAL_DEGREES, STEP, Model
 from alignment.models.default_layers import default_layers
 from alignment.models.hooks import Reduce, Site, evaluating, probe, record_calls
 from alignment.registry import foreign_code
@@ -23,6 +23,19 @@ PROBE_BATCH = 2
 PROBE_SIZE = (64, 64)
 NAMED_AT_MOST = 12
 Normalisation = tuple[Sequence[float], Sequence[float]]
+
+
+def check_layers(model: Model) -> None:
+    """Whether a model has layers to record.
+
+    Raises
+    ------
+    RequestError
+        It has none, neither named nor usual.
+    """
+    if not model.layers:
+        hint = model.modules_to_name() if isinstance(model, TorchModel) else "it has none"
+        raise RequestError(f"{model.name}: no layer to record at by default; {hint}")
 
 
 def _as_it_is(output: Tensor) -> Tensor:
@@ -39,7 +52,7 @@ class TorchModel:
     ----------
     module : takes (batch, 3, row, column); used in evaluation mode, then put back as it was
     name : how tables call it
-    layers : module names or globs (`layer4.*`); a default by family when not given
+    layers : module names or globs (`layer4.*`); a default by family when not given, none where there is no such default
     image_size : (row, column) of the input; None when any size will do
     normalise : (mean, sd) per channel, applied to pixels in [0, 1] before the network; None: the network does it
     visual_degrees : width of the field of view
@@ -98,7 +111,10 @@ class TorchModel:
         self.sites, output = self._probe()
         self.layers: tuple[str, ...] = ()
         self.time_bins: Mapping[str, tuple[float, ...]] = {}
-        self.select_layers(default_layers(module, self.sites, output) if layers is None else layers)
+        usual = default_layers(module, self.sites, output) if layers is None else layers
+        # a network without usual layers can still classify: `check_layers` is for those who record
+        if usual or layers is not None:
+            self.select_layers(usual)
 
     @property
     def fingerprint(self) -> str:
@@ -143,7 +159,7 @@ class TorchModel:
                 raise unknown(f"layer of {self.name}", pattern, self.sites)
             found += sorted(hits, key=lambda name: self.sites[name].order)
         if not found:
-            raise RequestError(f"{self.name}: no layer to record at by default; {self._modules_to_name()}")
+            raise RequestError(f"{self.name}: no layer to record at; {self.modules_to_name()}")
         self.layers = tuple(dict.fromkeys(found))
         self.time_bins = {layer: self._bins(layer) for layer in self.layers}
 
@@ -220,7 +236,8 @@ class TorchModel:
         with self._own_random_state(), evaluating(self.module), foreign_code(where):
             return probe(self.module, self._prepare(pixels))
 
-    def _modules_to_name(self) -> str:
+    def modules_to_name(self) -> str:
+        """What to tell a user whose network has no usual layers."""
         able = [name for name, site in self.sites.items() if site.steady]
         more = f" and {len(able) - NAMED_AT_MOST} more" if len(able) > NAMED_AT_MOST else ""
         if not able:

@@ -21,13 +21,15 @@ from alignment.models.torch_model import TorchModel
 
 CLASSES = tuple(str(digit) for digit in range(10))
 HELD_OUT = 360
+# which digits are held out is part of the data, so the root is fixed and never the seed of a run
+SPLIT_ROOT = 0
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that determines the trained weights on given hardware; its hash names their file."""
 
-    version: int = 1
+    version: int = 2
     seed: int = 0
     epochs: int = 4
     batch_size: int = 32
@@ -110,8 +112,8 @@ def digits(image: int) -> tuple[Tensor, Tensor]:
 
 
 def split(recipe: Recipe, count: int) -> tuple[Tensor, Tensor]:
-    """Positions of the training and of the held-out digits, shuffled by the recipe's seed."""
-    order = torch.from_numpy(seeds.generator(recipe.seed, "toy", "split").permutation(count))
+    """Positions of the training and of the held-out digits: the same whatever the seed of a network."""
+    order = torch.from_numpy(seeds.generator(SPLIT_ROOT, "toy", "split").permutation(count))
     return order[recipe.held_out :], order[: recipe.held_out]
 
 

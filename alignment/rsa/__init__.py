@@ -1,9 +1,10 @@
 """Representational similarity: RDMs, how they are made, compared, pooled, resampled and exchanged."""
 
 from alignment.rsa.comparators import COMPARATORS, compare, midranks
-from alignment.rsa.crossnobis import CROSSNOBIS, crossnobis, noise_precision
+from alignment.rsa.crossnobis import CROSSNOBIS, crossnobis, crossnobis_of_trials
 from alignment.rsa.distances import DISTANCES, rdm
 from alignment.rsa.interchange import from_rsatoolbox, read_rdm_file, to_rsatoolbox, write_rdm_file
+from alignment.rsa.noise import SHRINKAGES, noise_precision
 from alignment.rsa.pooling import (
     Bounds,
     Comparison,
@@ -15,9 +16,7 @@ from alignment.rsa.pooling import (
 )
 from alignment.rsa.rdms import RDMs
 from alignment.rsa.resampling import (
-    DualBootstrap,
     bound_deviations,
-    dual_bootstrap,
     resampled_bounds,
     resampled_similarities,
     similarity_deviations,
@@ -27,16 +26,16 @@ __all__ = [
     "COMPARATORS",
     "CROSSNOBIS",
     "DISTANCES",
+    "SHRINKAGES",
     "Bounds",
     "Comparison",
-    "DualBootstrap",
     "RDMs",
     "agreement_p_value",
     "bound_deviations",
     "bounds_of_cosines",
     "compare",
     "crossnobis",
-    "dual_bootstrap",
+    "crossnobis_of_trials",
     "from_rsatoolbox",
     "leave_one_out",
     "midranks",

@@ -1,27 +1,32 @@
-"""Cross-validated Mahalanobis distances, and the noise that they are measured in."""
+"""Cross-validated Mahalanobis distances, from responses read a few neuroids at a time."""
 
 from collections.abc import Sequence
-from itertools import combinations
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
+from alignment.encoding.arguments import check_chunks
+from alignment.encoding.features import ColumnReader, FeatureSource, as_source, chunk_width, spans
 from alignment.errors import DataError, RequestError
+from alignment.grams import centred, compute_device
+from alignment.rsa.noise import Whitened, group_means, noise_precision, numbered, root_of_precision
 from alignment.rsa.rdms import RDMs
 
 CROSSNOBIS = "crossnobis/units"
 
-Floats = npt.NDArray[np.floating]
-Labels = npt.NDArray[np.int64]
-
 
 def crossnobis(
-    responses: Floats,
+    responses: Tensor | FeatureSource,
     *,
     stimuli: Sequence[str],
     folds: Sequence[str | int],
-    precision: Floats | None = None,
+    precision: Tensor | None = None,
     subject: str | None = None,
+    feature_chunk: int | None = None,
+    device: torch.device | str | None = None,
 ) -> RDMs:
     r"""Squared Mahalanobis distances between stimuli without the bias of noise (Walther et al. 2016, NeuroImage 137).
 
@@ -34,17 +39,24 @@ def crossnobis(
     and often below. Where every stimulus is shown equally often in every fold this is leave-one-fold-out
     cross-validation, fold against the mean of the others.
 
+    Memory is that of one (stimulus, stimulus) matrix, of its upper triangle and of a few chunks of neuroids, and of
+    two (neuroid, neuroid) matrices where a precision is given.
+
     Parameters
     ----------
-    responses : array (presentation, neuroid) float
+    responses : Tensor or FeatureSource (presentation, neuroid)
     stimuli : sequence of str
         Id of each presentation.
     folds : sequence
         Label of each presentation, such as its repetition or its session: responses of different folds must have
         independent noise. Presentations of a stimulus in one fold are averaged.
-    precision : array (neuroid, neuroid) float, optional
+    precision : Tensor (neuroid, neuroid), optional
         From `noise_precision`; the identity when not given.
     subject : str, optional
+    feature_chunk : int, optional
+        Neuroids read at once; chosen to bound memory unless given.
+    device : torch.device or str, optional
+        Where to compute; that of the responses when they are a tensor, else the CPU.
 
     Returns
     -------
@@ -54,172 +66,178 @@ def crossnobis(
     Raises
     ------
     RequestError
-        Shapes do not fit, or there are fewer than 2 folds.
+        Shapes do not fit, there are fewer than 2 folds, or the precision is not symmetric and positive definite.
     DataError
         A response is not finite, or as `RDMs`.
 
     Examples
     --------
-    >>> responses = np.array([[0.0], [3.0], [1.0], [0.0], [2.0], [1.0]])
+    >>> responses = torch.tensor([[0.0], [3.0], [1.0], [0.0], [2.0], [1.0]])
     >>> rdms = crossnobis(responses, stimuli=["a", "b", "c"] * 2, folds=[0, 0, 0, 1, 1, 1])
-    >>> rdms.dissimilarities
+    >>> rdms.dissimilarities.round(12)
     array([[6., 1., 2.]])
     """
-    values, shown, ids = _checked(responses, stimuli)
-    if len(folds) != len(values):
-        raise RequestError(f"{len(folds)} fold labels for {len(values)} presentations: give one to each")
-    fold, n_folds = _numbered(folds)
-    if n_folds < 2:
-        raise RequestError("every presentation is of one fold: distances are cross-validated between 2 at least")
-    weights = _checked_precision(precision, n_neuroids=values.shape[1])
-    means = [_group_means(values[fold == one], shown[fold == one], count=len(ids)) for one in range(n_folds)]
-    total, shared = np.zeros((2, len(ids), len(ids)))
-    for (first, in_first), (second, in_second) in combinations(means, 2):
-        inner = first @ (second.T if weights is None else weights @ second.T)
-        own = inner.diagonal()
-        there = (in_first & in_second).astype(np.float64)
-        both = np.outer(there, there)
-        total += both * (own[:, None] + own - inner - inner.T)
-        shared += both
-    upper = np.triu_indices(len(ids), k=1)
-    total, shared = total[upper], shared[upper] * values.shape[1]
-    distances = np.divide(total, shared, out=np.full_like(total, np.nan), where=shared > 0)
-    return RDMs(distances[None], ids, distance=CROSSNOBIS, subjects=() if subject is None else (subject,))
+    source = as_source(responses, name="responses")
+    check_chunks(feature_chunk=feature_chunk)
+    n_presentations, n_neuroids = source.shape
+    for name, labels in (("stimulus ids", stimuli), ("fold labels", folds)):
+        if len(labels) != n_presentations:
+            raise RequestError(f"{len(labels)} {name} for {n_presentations} presentations: give one to each")
+    ids = [str(name) for name in stimuli]
+    cells = _Cells.of(ids, folds, device=compute_device(responses, device))
+    reader = ColumnReader(chunk_width(n_presentations, feature_chunk), cells.group.device)
+    if precision is not None:
+        source = Whitened(source, root_of_precision(precision, n_units=n_neuroids, device=reader.device), reader)
+    distances = cells.distances(source, reader).div_(n_neuroids).cpu().numpy()
+    names = () if subject is None else (subject,)
+    return RDMs(distances[None], tuple(dict.fromkeys(ids)), distance=CROSSNOBIS, subjects=names)
 
 
-def noise_precision(
-    responses: Floats, *, stimuli: Sequence[str], sessions: Sequence[str | int] | None = None
-) -> npt.NDArray[np.float64]:
-    r"""Inverse of the covariance of responses to the same stimulus, shrunk towards its diagonal.
-
-    Residuals are what presentations differ from the mean of their stimulus (in their session, when given), with
-    $\nu$ = presentations - means degrees of freedom. Entries of their covariance off the diagonal are multiplied by
-    $1 - \lambda$, with (Schäfer & Strimmer 2005, Stat. Appl. Genet. Mol. Biol. 4:32, target D)
-
-        $\lambda = \sum_{i \neq j} \widehat{\mathrm{Var}}(r_{ij}) \,/\, \sum_{i \neq j} r_{ij}^2$, within [0, 1]
-
-    where r is the mean over presentations of products $w$ of standardised residuals, divided by n - 1, and
-    $\widehat{\mathrm{Var}}(r) = n / \nu^2 (\overline{w^2} - \overline{w}^2)$ likewise, as rsatoolbox computes them
-    (`prec_from_unbalanced`, method `shrinkage_diag`).
+def crossnobis_of_trials(
+    trials: npt.NDArray[np.floating],
+    *,
+    stimuli: Sequence[str],
+    shrinkage: str | None = "diagonal",
+    subject: str | None = None,
+    device: torch.device | str | None = None,
+) -> RDMs:
+    """`crossnobis` with repetitions as folds, and the noise of the same trials.
 
     Parameters
     ----------
-    responses : array (presentation, neuroid) float
+    trials : array (stimulus, neuroid, repetition) float
+        NaN where there is no trial, for all neuroids alike.
     stimuli : sequence of str
-        Id of each presentation; some must be shown twice.
-    sessions : sequence, optional
-        Label of each presentation; means are taken within sessions, so that drifts between them are no noise.
+    shrinkage : {"diagonal", "identity"}, optional
+        Of `noise_precision`; None takes neuroids as they are, with equal and independent noise.
+    subject : str, optional
+    device : torch.device or str, optional
+        The CPU when not given.
 
     Returns
     -------
-    array (neuroid, neuroid) float64
-        Symmetric and positive definite.
+    RDMs
+        One RDM in float64, stimuli in the order given.
 
     Raises
     ------
     RequestError
         Shapes do not fit.
     DataError
-        A response is not finite; no stimulus is shown twice; a neuroid does not vary between presentations of a
-        stimulus; or the shrunk covariance cannot be inverted.
+        A trial that some neuroids miss, a stimulus without trials, or as `crossnobis` and `noise_precision`.
 
     Examples
     --------
-    >>> responses = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]])
-    >>> noise_precision(responses, stimuli=["a", "a", "b", "b"])
-    array([[1.  , 0.  ],
-           [0.  , 0.25]])
+    >>> trials = np.array([[[0.0, 0.0]], [[3.0, 2.0]], [[1.0, 1.0]]])
+    >>> crossnobis_of_trials(trials, stimuli=["a", "b", "c"], shrinkage=None).dissimilarities.round(12)
+    array([[6., 1., 2.]])
     """
-    values, group, ids = _checked(responses, stimuli)
-    n_means = len(ids)
-    if sessions is not None:
-        if len(sessions) != len(values):
-            raise RequestError(f"{len(sessions)} sessions for {len(values)} presentations: give one to each")
-        group, n_means = _numbered((group + n_means * _numbered(sessions)[0]).tolist())
-    freedom = len(values) - n_means
-    if freedom < 1:
-        raise DataError(
-            f"{len(values)} presentations of as many stimuli{' and sessions' if sessions is not None else ''}: "
-            "noise shows where one is shown twice; give more repetitions or no precision"
+    if trials.ndim != 3 or trials.dtype.kind != "f" or len(stimuli) != len(trials):
+        raise RequestError(
+            f"trials: {trials.dtype} {trials.shape} is not (stimulus, neuroid, repetition) float "
+            f"of {len(stimuli)} stimuli"
         )
-    first = np.unique(group, return_index=True)[1]
-    still = (values == values[first[group]]).all(axis=0)
-    if still.any():
+    missing = np.isnan(trials)
+    uneven = missing.any(axis=1) & ~missing.all(axis=1)
+    if uneven.any():
+        stimulus, repetition = np.argwhere(uneven)[0].tolist()
         raise DataError(
-            f"{int(still.sum())} neuroids, neuroid {int(still.argmax())} first, do not vary between presentations of "
-            "a stimulus; drop them"
+            f"trials: {int(missing[stimulus, :, repetition].sum())} neuroids miss trial {repetition} of "
+            f"{stimuli[stimulus]!r}, others have it; leave these neuroids or this trial out"
         )
-    residuals = values - _group_means(values, group, count=n_means)[0][group]
-    covariance = _shrunk(residuals, freedom=freedom)
-    try:
-        np.linalg.cholesky(covariance)
-    except np.linalg.LinAlgError:
-        raise DataError(
-            f"noise of {len(covariance)} neuroids from {freedom} degrees of freedom has no inverse; "
-            "select fewer neuroids or give more repetitions"
-        ) from None
-    inverse = np.linalg.inv(covariance)
-    return (inverse + inverse.T) / 2
+    rows, repetitions = np.nonzero(~missing.all(axis=1))
+    unseen = np.setdiff1d(np.arange(len(trials)), rows).tolist()
+    if unseen:
+        raise DataError(f"trials: {len(unseen)} stimuli, {stimuli[unseen[0]]!r} first, have no trial; leave them out")
+    responses = torch.from_numpy(trials[rows, :, repetitions])
+    shown = [str(stimuli[row]) for row in rows.tolist()]
+    precision = (
+        None if shrinkage is None else noise_precision(responses, stimuli=shown, shrinkage=shrinkage, device=device)
+    )
+    return crossnobis(
+        responses, stimuli=shown, folds=repetitions.tolist(), precision=precision, subject=subject, device=device
+    )
 
 
-def _shrunk(residuals: npt.NDArray[np.float64], *, freedom: int) -> npt.NDArray[np.float64]:
-    """Covariance of residuals, its entries off the diagonal made smaller."""
-    count = len(residuals)
-    variance = np.square(residuals).sum(0) / freedom
-    scaled = residuals / np.sqrt(variance)
-    products = scaled.T @ scaled
-    mean = products / (count - 1)
-    spread = count / freedom**2 * (np.square(scaled).T @ np.square(scaled) / (count - 1) - np.square(mean))
-    off = ~np.eye(len(mean), dtype=bool)
-    size = np.square(mean[off]).sum()
-    share = min(max(spread[off].sum() / size, 0.0), 1.0) if size > 0 else 1.0
-    covariance = products / freedom * np.sqrt(np.outer(variance, variance))
-    covariance[off] *= 1 - share
-    return covariance
+@dataclass(frozen=True)
+class _Couple:
+    """Folds that are multiplied with the sum of others, all with the same stimuli in common."""
+
+    fold: int
+    others: slice
+    times: int
 
 
-def _group_means(
-    values: npt.NDArray[np.float64], group: Labels, *, count: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Mean of each group `(group, neuroid)`, 0 where it has no member, and whether it has one."""
-    sizes = np.bincount(group, minlength=count)
-    order = np.argsort(group, kind="stable")
-    present = np.flatnonzero(sizes)
-    starts = np.cumsum(sizes)[present] - sizes[present]
-    means = np.zeros((count, values.shape[1]))
-    means[present] = np.add.reduceat(values[order], starts, axis=0) / sizes[present, None]
-    return means, sizes > 0
+@dataclass(frozen=True)
+class _Cells:
+    """Which stimulus and fold each presentation is of.
+
+    Attributes
+    ----------
+    group : Tensor (presentation,) int64
+        Fold times the number of stimuli, plus stimulus.
+    there : Tensor (fold, stimulus) bool
+        Whether it was shown.
+    """
+
+    group: Tensor
+    there: Tensor
+
+    @classmethod
+    def of(cls, stimuli: Sequence[str], folds: Sequence[str | int], *, device: torch.device) -> "_Cells":
+        (shown, n_stimuli), (fold, n_folds) = numbered(stimuli), numbered(folds)
+        if n_folds < 2:
+            raise RequestError("every presentation is of one fold: distances are cross-validated between 2 at least")
+        group = fold * n_stimuli + shown
+        there = group.bincount(minlength=n_folds * n_stimuli) > 0
+        return cls(group.to(device), there.view(n_folds, n_stimuli).to(device))
+
+    @property
+    def couples(self) -> list[_Couple]:
+        """Each fold with all later ones where every stimulus is in every fold, else each pair of folds."""
+        last = len(self.there)
+        if bool(self.there.all()):
+            return [_Couple(fold, slice(fold + 1, last), last - fold - 1) for fold in range(last - 1)]
+        return [_Couple(fold, slice(other, other + 1), 1) for fold in range(last) for other in range(fold + 1, last)]
+
+    def distances(self, source: FeatureSource, reader: ColumnReader) -> Tensor:
+        """(pair,) float64, mean over pairs of folds of products of differences; NaN where no two folds share a pair."""
+        couples, n_stimuli = self.couples, self.there.shape[1]
+        both = torch.stack([self.there[one.fold] & self.there[one.others.start] for one in couples]).double()
+        inner, own = both.new_zeros(n_stimuli, n_stimuli), torch.zeros_like(both)
+        for start, stop in spans(source.shape[1], reader.width):
+            block = centred(reader.read(source, start, stop))
+            means = group_means(block, self.group, count=self.there.numel()).view(*self.there.shape, -1)
+            for number, couple in enumerate(couples):
+                left = means[couple.fold] * both[number, :, None]
+                right = means[couple.others].sum(0) * both[number, :, None]
+                inner.addmm_(left, right.T)
+                own[number] += (left * right).sum(1)
+        times = both * both.new_tensor([couple.times for couple in couples])[:, None]
+        return _of_all_pairs(inner, own, both=both, times=times)
 
 
-def _checked(responses: Floats, stimuli: Sequence[str]) -> tuple[npt.NDArray[np.float64], Labels, tuple[str, ...]]:
-    """Responses in float64, the number of each presentation's stimulus, and the ids by number."""
-    values = np.asarray(responses)
-    if values.ndim != 2 or values.dtype.kind != "f" or 0 in values.shape:
-        raise RequestError(f"responses: {values.dtype} {values.shape} is not (presentation, neuroid) float")
-    if len(stimuli) != len(values):
-        raise RequestError(f"{len(stimuli)} stimulus ids for {len(values)} presentations: give one to each")
-    bad = ~np.isfinite(values).all(axis=0)
-    if bad.any():
-        raise DataError(
-            f"responses hold a NaN or an infinity in {int(bad.sum())} neuroids, neuroid {int(bad.argmax())} first: "
-            "drop them or the presentations"
-        )
-    ids = tuple(dict.fromkeys(map(str, stimuli)))
-    return values.astype(np.float64), _numbered([str(name) for name in stimuli])[0], ids
+def _of_all_pairs(inner: Tensor, own: Tensor, *, both: Tensor, times: Tensor) -> Tensor:
+    """The upper triangle of mean products of differences, row by row, so that no second square is made.
 
-
-def _numbered(labels: Sequence[str | int]) -> tuple[Labels, int]:
-    """Numbers of labels in order of first appearance, and how many there are."""
-    numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
-    return np.array([numbers[label] for label in labels], np.int64), len(numbers)
-
-
-def _checked_precision(precision: Floats | None, *, n_neuroids: int) -> npt.NDArray[np.float64] | None:
-    if precision is None:
-        return None
-    matrix = np.asarray(precision, np.float64)
-    if matrix.shape != (n_neuroids, n_neuroids):
-        raise RequestError(f"precision is {matrix.shape}: give (neuroid, neuroid), here {(n_neuroids, n_neuroids)}")
-    if not (np.abs(matrix - matrix.T) <= 1e-5 * np.abs(matrix).max()).all():
-        raise RequestError("precision is not symmetric and finite: take one from noise_precision")
-    return matrix
+    Parameters
+    ----------
+    inner : Tensor (stimulus, stimulus)
+        Products of patterns, summed over couples of folds.
+    own : Tensor (couple, stimulus)
+        Products of patterns of the same stimulus.
+    both : Tensor (couple, stimulus)
+        1 where the stimulus is in both folds.
+    times : Tensor (couple, stimulus)
+        How many pairs of folds that is.
+    """
+    count = len(inner)
+    pairs = inner.new_empty(count * (count - 1) // 2)
+    start = 0
+    for row in range(count - 1):
+        later = slice(row + 1, count)
+        total = own[:, row] @ both[:, later] + both[:, row] @ own[:, later] - inner[row, later] - inner[later, row]
+        shared = times[:, row] @ both[:, later]
+        pairs[start : start + count - row - 1] = torch.where(shared > 0, total / shared, torch.nan)
+        start += count - row - 1
+    return pairs

@@ -2,7 +2,8 @@ r"""Dissimilarities of activation patterns, from features read a few columns at 
 
 Every distance here is a function of inner products, so one pass over the features is enough: the Gram matrix of the
 stimuli is summed over chunks of units in float64, then turned into distances row by row. Memory is that of one
-`(stimulus, stimulus)` matrix, of its upper triangle and of one chunk.
+`(stimulus, stimulus)` matrix, of its upper triangle and of one chunk; a precision of the units, where one is given, is
+held twice.
 
 Nothing is lost where features share a large mean. For the Euclidean family each unit is centred over stimuli first,
 which leaves differences as they are. For Pearson each row is centred inside its chunk, and what lies between chunks is
@@ -21,6 +22,7 @@ from alignment.encoding.arguments import check_chunks
 from alignment.encoding.features import ColumnReader, FeatureSource, as_source, chunk_width, spans
 from alignment.errors import DataError, RequestError, unknown
 from alignment.grams import centred, compute_device
+from alignment.rsa.noise import Whitened, root_of_precision
 
 # times sqrt(units): what float64 sums leave at most of the distance of two equal patterns, relative to their lengths
 _ROUNDING = 8 * torch.finfo(torch.float64).eps
@@ -88,7 +90,8 @@ def rdm(
     precision : Tensor, optional
         `(unit, unit)`, symmetric and positive definite; for `squared-mahalanobis/units` alone.
     feature_chunk : int, optional
-        Units read at once; chosen to bound memory unless given. The Mahalanobis distance reads all units at once.
+        Units read at once; chosen to bound memory unless given. For the Mahalanobis distance, each chunk of
+        whitened units reads all later ones.
     device : torch.device or str, optional
         Where to compute; that of `x` when it is a tensor, else the CPU.
 
@@ -194,11 +197,10 @@ def _gram_of_centred_units(features: _Features) -> Tensor:
 
 
 def _gram_of_whitened_units(features: _Features) -> Tensor:
-    n_units, device = features.source.shape[1], features.reader.device
-    gram = _empty_gram(features)
-    factor = _square_root(features.precision, n_units=n_units, device=device)
-    _add_products(gram, centred(features.reader.read(features.source, 0, n_units)) @ factor)
-    return gram
+    source, reader = features.source, features.reader
+    assert features.precision is not None
+    factor = root_of_precision(features.precision, n_units=source.shape[1], device=reader.device)
+    return _gram_of_centred_units(_Features(Whitened(source, factor, reader), reader, None))
 
 
 def _empty_gram(features: _Features) -> Tensor:
@@ -211,20 +213,6 @@ def _add_products(gram: Tensor, block: Tensor) -> None:
     height = max(128, -(-len(block) // _TRIANGLE_BLOCKS))
     for start, stop in spans(len(block), height):
         gram[start:stop, start:].addmm_(block[start:stop], block[start:].T)
-
-
-def _square_root(precision: Tensor | None, *, n_units: int, device: torch.device) -> Tensor:
-    """The lower triangular L of precision = L L^T, `(unit, unit) float64`."""
-    if precision is None or precision.shape != (n_units, n_units):
-        shape = None if precision is None else tuple(precision.shape)
-        raise RequestError(f"precision is {shape}: give (unit, unit), here {(n_units, n_units)}")
-    matrix = precision.to(device=device, dtype=torch.float64)
-    factor, failed = torch.linalg.cholesky_ex(matrix)
-    # the decomposition reads one triangle alone; a NaN fails this comparison too
-    even = bool(((matrix - matrix.T).abs() <= 1e-5 * matrix.abs().max()).all())
-    if bool(failed) or not even:
-        raise RequestError("precision is not symmetric and positive definite: take one from noise_precision")
-    return factor
 
 
 def _refuse(which: Tensor, why: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import xarray as xr
 from typing_extensions import TypeIs
 
@@ -113,9 +114,14 @@ class Fetches(Protocol):
         ...
 
 
-def holds_rdms(dataset: "DataSet | RDMDataSet") -> TypeIs["RDMDataSet"]:
+def holds_rdms(dataset: "DataSet | RDMDataSet | LabelledDataSet") -> TypeIs["RDMDataSet"]:
     """Whether a data set is one of RDMs; asks for nothing else, since other attributes may read all its files."""
     return callable(getattr(dataset, "rdms", None))
+
+
+def holds_labels(dataset: "DataSet | RDMDataSet | LabelledDataSet") -> TypeIs["LabelledDataSet"]:
+    """Whether a data set is one of labelled images; asks for nothing else, as `holds_rdms`."""
+    return callable(getattr(dataset, "targets", None))
 
 
 class RDMDataSet(Protocol):
@@ -161,6 +167,48 @@ class RDMDataSet(Protocol):
 
     def references(self) -> Mapping[str, RDMs]:
         """Published model RDMs of the same stimuli, one row each, which become rows of the table."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What `bench show` prints."""
+        ...
+
+
+class LabelledDataSet(Protocol):
+    """Images and the class of each, for networks that classify."""
+
+    @property
+    def name(self) -> str:
+        """Id of the data set, such as "cifar10"."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Raised when an unchanged model's score would change."""
+        ...
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """As of a `DataSet`."""
+        ...
+
+    @property
+    def stimuli(self) -> StimulusSet:
+        """The test images; their `labels` are names of classes."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of all classes, in the order of the logits of a network that fits."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of ids, labels and classes; pixels are the stimulus set's own."""
+        ...
+
+    def targets(self) -> np.ndarray:
+        """Position in `classes` of the label of each image: (image,) int64, in the order of `stimuli`."""
         ...
 
     def describe(self) -> dict[str, Any]:

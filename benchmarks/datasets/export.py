@@ -1,17 +1,20 @@
 """Data sets in the files of other tools: Brain-Score's assemblies, rsatoolbox's RDM files."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import xarray as xr
 
 from alignment.arrays import responses_array
 from alignment.assemblies import write_assembly
+from alignment.errors import DataError, RequestError
 from alignment.rsa import write_rdm_file
-from benchmarks.datasets.base import DataSet, RDMDataSet, holds_rdms
+from benchmarks.datasets.base import DataSet, LabelledDataSet, RDMDataSet, holds_labels, holds_rdms
 
 
-def export(dataset: DataSet | RDMDataSet, folder: Path) -> tuple[Path, ...]:
+def export(dataset: DataSet | RDMDataSet | LabelledDataSet, folder: Path) -> tuple[Path, ...]:
     """Write what was measured: RDMs by subject and session, or mean responses, a file for each subject.
 
     Parameters
@@ -21,26 +24,49 @@ def export(dataset: DataSet | RDMDataSet, folder: Path) -> tuple[Path, ...]:
 
     Returns
     -------
-    The files: `<name>.hdf5` (rsatoolbox), or `<name>.<subject>.nc` (Brain-Score)
+    The files: `<name>.hdf5` (rsatoolbox), or `<name>.<subject>.nc` (Brain-Score). What is not one of A-Z a-z 0-9 . _ -
+    in a name is written %XX there, as in an address, so that no name leads out of the folder
 
     Raises
     ------
+    RequestError
+        The data set holds labels: nothing was measured; a name cannot be kept in the other tool's file.
     DataError
-        The folder cannot be written, or a name cannot be kept in the other tool's file.
+        The folder cannot be written, two subjects differ in upper and lower case alone, or a name cannot be kept in the
+        other tool's file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if holds_labels(dataset):
+        raise RequestError(f"{dataset.name} holds labelled images, and nothing measured; export responses or RDMs")
     if holds_rdms(dataset):
         sessions = dataset.sessions()
-        return (write_rdm_file(folder / f"{dataset.name}.hdf5", dataset.rdms() if sessions is None else sessions),)
+        return (
+            write_rdm_file(folder / _file_name(dataset.name, "hdf5"), dataset.rdms() if sessions is None else sessions),
+        )
+    _check_distinct(dataset.subjects, name=dataset.name)
     return tuple(
         write_assembly(
-            folder / f"{dataset.name}.{subject}.nc",
+            folder / _file_name(dataset.name, subject, "nc"),
             _presentations(dataset.responses(subject), subject),
             identifier=f"{dataset.name}.{subject}",
             stimulus_set_identifier=dataset.stimuli.name,
         )
         for subject in dataset.subjects
     )
+
+
+def _file_name(*parts: str) -> str:
+    return quote(".".join(parts), safe="")
+
+
+def _check_distinct(subjects: Sequence[str], *, name: str) -> None:
+    """Many file systems do not tell A from a: one subject's file would replace the other's."""
+    known: dict[str, str] = {}
+    for subject in subjects:
+        other = known.setdefault(_file_name(subject).lower(), subject)
+        if other != subject:
+            raise DataError(
+                f"{name}: subjects {other!r} and {subject!r} differ in case alone, as files may not; rename one"
+            )
 
 
 def _presentations(responses: xr.DataArray, subject: str) -> xr.DataArray:

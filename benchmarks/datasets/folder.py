@@ -1,4 +1,4 @@
-"""A user's own images, and responses or RDMs, in one folder.
+"""A user's own images, and responses, RDMs or labels, in one folder.
 
     my_data/
       images/             one png, jpg, ... per stimulus, 8 bits a channel
@@ -28,26 +28,38 @@ A folder that holds RDMs in the place of responses:
       rdms.csv      optional, a row per RDM: subject, session; else every RDM is of another subject
 
 or, in the place of the last three, `rdms.hdf5` as rsatoolbox writes it: stimuli in the pattern descriptor `stimulus`,
-RDM descriptors `subject` and `session` where they are there. A subject's RDM is the mean over sessions.
+RDM descriptors `subject` and `session` where they are there. A subject's RDM is the mean over sessions. A score
+needs 15 stimuli: a layer is chosen on 5 folds of them. What was not measured is left out of the RDMs of models as well.
+
+A folder that holds labels, for networks that classify:
+
+    my_labels/
+      images/       as above
+      labels.csv    a row per image: stimulus (file name, or its stem), label (name of its class)
+      classes.txt   optional: names of all of a network's classes, one a line, in the order of its logits; else the
+                    labels that occur, sorted as text
 """
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from alignment.errors import DataError, RequestError
 from alignment.stimuli import StimulusSet
-from benchmarks.datasets import folder_rdms, folder_responses
+from benchmarks.datasets import folder_labels, folder_rdms, folder_responses
 from benchmarks.datasets.base import DataSettings
 from benchmarks.datasets.given_rdms import GivenRDMs
 from benchmarks.datasets.image_files import ImageFolder
+from benchmarks.datasets.labelled import LabelledImages
 from benchmarks.datasets.options import check_options
+from benchmarks.datasets.places import own_folder
 from benchmarks.datasets.presented import Presented
 
 NAME = "folder"
-READABLE = (*folder_responses.READERS, *folder_rdms.READERS)
+Opened = Presented | GivenRDMs | LabelledImages
 
 
-def open_folder(settings: DataSettings) -> Presented | GivenRDMs:
+def open_folder(settings: DataSettings) -> Opened:
     """The data set in a folder; this module's first lines give the layout.
 
     Parameters
@@ -61,13 +73,12 @@ def open_folder(settings: DataSettings) -> Presented | GivenRDMs:
     DataError
         A file is missing, damaged, or does not fit the others.
     """
-    place = _place(settings)
+    place = own_folder(settings, name=NAME)
     own = re.sub(r"[^A-Za-z0-9._-]", "-", place.resolve().name)
     check_options(settings.options, accepted=("visual_degrees",), name=NAME)
     degrees = _degrees(settings.options.get("visual_degrees"))
     path = _measured(place)
-    open_one = _open_rdms if path.name in folder_rdms.READERS else _open_responses
-    return open_one(path, own=own, degrees=degrees)
+    return OPENERS[path.name](path, own=own, degrees=degrees)
 
 
 def _open_responses(path: Path, *, own: str, degrees: float | None) -> Presented:
@@ -96,9 +107,35 @@ def _open_rdms(path: Path, *, own: str, degrees: float | None) -> GivenRDMs:
     )
 
 
-def _stimuli(name: str, ids: tuple[str, ...], images: ImageFolder, *, degrees: float | None) -> StimulusSet:
+def _open_labels(path: Path, *, own: str, degrees: float | None) -> LabelledImages:
+    found, name = folder_labels.read_labels(path), f"{NAME}.{own}"
+    return LabelledImages(
+        name,
+        _stimuli(name, found.ids, found.images, degrees=degrees, labels=found.labels),
+        found.classes,
+        marks=_marks(own, degrees),
+        said={"images without a label": len(found.images.files) - len(found.ids), "folder": str(path.parent)},
+    )
+
+
+# by the one file that holds what was measured or named
+OPENERS: Mapping[str, Callable[..., Opened]] = {
+    **dict.fromkeys(folder_responses.READERS, _open_responses),
+    **dict.fromkeys(folder_rdms.READERS, _open_rdms),
+    folder_labels.TABLE: _open_labels,
+}
+
+
+def _stimuli(
+    name: str,
+    ids: tuple[str, ...],
+    images: ImageFolder,
+    *,
+    degrees: float | None,
+    labels: tuple[str, ...] | None = None,
+) -> StimulusSet:
     sources = tuple(images.files[stimulus] for stimulus in ids)
-    return StimulusSet(name, ids, images.read, visual_degrees=degrees, sources=sources)
+    return StimulusSet(name, ids, images.read, visual_degrees=degrees, labels=labels, sources=sources)
 
 
 def _marks(own: str, degrees: float | None) -> tuple[str, ...]:
@@ -106,27 +143,20 @@ def _marks(own: str, degrees: float | None) -> tuple[str, ...]:
     return (f"{NAME}={own}", *(() if degrees is None else (f"visual_degrees={degrees:g}",)))
 
 
-def build(settings: DataSettings, selection: str | None) -> Presented | GivenRDMs:
+def build(settings: DataSettings, selection: str | None) -> Opened:
     """The data set of `data.folder=<dir>`; nothing can be selected of it."""
     if selection is not None:
         raise RequestError(f"{NAME}.{selection}: nothing follows {NAME}; name the place with data.{NAME}=<your folder>")
     return open_folder(settings)
 
 
-def _place(settings: DataSettings) -> Path:
-    place = settings.folder or (settings.root / NAME if settings.root else None)
-    if place is None:
-        raise RequestError(f"{NAME}: no folder is named; add data.{NAME}=<your folder>")
-    return place
-
-
 def _measured(place: Path) -> Path:
-    """The one file that holds responses or RDMs."""
+    """The one file that holds responses, RDMs or labels."""
     if not place.is_dir():
-        raise DataError(f"{place}: no such folder; make it, with images/ and one of {', '.join(READABLE)} in it")
-    there = [name for name in READABLE if (place / name).exists()]
+        raise DataError(f"{place}: no such folder; make it, with images/ and one of {', '.join(OPENERS)} in it")
+    there = [name for name in OPENERS if (place / name).exists()]
     if not there:
-        raise DataError(f"{place}: none of {', '.join(READABLE)} in it; put one of them there")
+        raise DataError(f"{place}: none of {', '.join(OPENERS)} in it; put one of them there")
     if len(there) > 1:
         raise DataError(f"{place}: {' and '.join(there)} are there; keep one")
     return place / there[0]

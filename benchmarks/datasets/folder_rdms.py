@@ -1,6 +1,5 @@
 """Reading RDMs and their tables from a user's folder, every fault named with its file."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import isqrt
@@ -10,9 +9,10 @@ import numpy as np
 
 from alignment.errors import DataError, RequestError
 from alignment.rsa.rdms import RDMs
-from benchmarks.datasets.folder_tables import check_length, read_table, resolve
+from benchmarks.datasets.folder_tables import check_length, read_table, refuse_beside, resolve
 from benchmarks.datasets.given_rdms import check_sessions
 from benchmarks.datasets.image_files import ImageFolder
+from benchmarks.datasets.name_order import out_of_order
 from benchmarks.datasets.npy_files import read_numbers
 
 RDM_TABLE = ("subject", "session")
@@ -48,7 +48,7 @@ def read_rdms(path: Path) -> FolderRDMs:
     DataError
         A file is missing, damaged, or does not fit the others; a table is there that belongs to another layout.
     """
-    _refuse(path, FOREIGN, why="belongs to responses, and the folder holds RDMs")
+    refuse_beside(path, FOREIGN, why="belongs to responses, and the folder holds RDMs")
     images = ImageFolder(path.with_name("images"))
     return FolderRDMs(READERS[path.name](path, images), images)
 
@@ -75,7 +75,7 @@ def _from_npy(path: Path, images: ImageFolder) -> RDMs:
 def _from_hdf5(path: Path, images: ImageFolder) -> RDMs:
     from alignment.rsa.interchange import read_rdm_file
 
-    _refuse(path, ("stimuli.csv", "rdms.csv"), why=f"says what {path.name} says itself")
+    refuse_beside(path, ("stimuli.csv", "rdms.csv"), why=f"says what {path.name} says itself")
     try:
         rdms = read_rdm_file(path)
         rdms = replace(rdms, stimuli=tuple(resolve(rdms.stimuli, images, path=path)))
@@ -102,11 +102,10 @@ def _stimuli(path: Path, shape: tuple[int, ...], images: ImageFolder) -> tuple[s
             f"{table}: no such file, and {path.name} has {count} stimuli (shape {shape}) but {images.folder} "
             f"{len(names)} images; add it, the image name of each row in the column `stimulus`"
         )
-    counted = sorted(names, key=_by_number)
-    if list(names) != counted:
-        first, second = next(pair for pair in zip(names, counted, strict=True) if pair[0] != pair[1])
+    pair = out_of_order(names)
+    if pair:
         raise DataError(
-            f"{table}: no such file, and {first} comes before {second} by name but not by number; add it, the image "
+            f"{table}: no such file, and {pair[0]} comes before {pair[1]} by name but not by number; add it, the image "
             "name of each row in the column `stimulus`"
         )
     return names
@@ -118,10 +117,6 @@ def _count_of_pairs(path: Path, shape: tuple[int, ...]) -> int:
     if count * (count - 1) // 2 != pairs:
         raise DataError(f"{path}: shape is {shape}, and no number of stimuli has {pairs} pairs; give {SHAPES}")
     return count
-
-
-def _by_number(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _rdm_columns(path: Path, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -150,9 +145,3 @@ def _dissimilarities(squares: np.ndarray) -> np.ndarray:
         if (own > others).all():
             raise DataError("the diagonal is above all other entries, so these are similarities; give dissimilarities")
     return squares
-
-
-def _refuse(path: Path, names: tuple[str, ...], *, why: str) -> None:
-    for name in names:
-        if path.with_name(name).exists():
-            raise DataError(f"{path.with_name(name)}: {why}; remove it")

@@ -75,6 +75,19 @@ def resolve(stimuli: Sequence[Any], images: ImageFolder, *, path: Path) -> list[
     return [known[name] for name in names]
 
 
+def refuse_beside(path: Path, names: Sequence[str], *, why: str) -> None:
+    """Refuse files that mean nothing beside `path`, so that none is silently ignored.
+
+    Raises
+    ------
+    DataError
+        One is there; `why` completes the message.
+    """
+    for name in names:
+        if path.with_name(name).exists():
+            raise DataError(f"{path.with_name(name)}: {why}; remove it")
+
+
 def as_text(value: Any) -> str:
     """Text of a cell; netCDF and HDF5 hand some over as bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)

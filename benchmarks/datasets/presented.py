@@ -127,6 +127,17 @@ class Presented:
         p_value = float("nan") if halves is None else halves["p_value"].item()
         return from_ncsnr(means.sel(stimulus=list(judged_stimuli(self.splits(subject)))), p_value=p_value)
 
+    def trials(self, subject: str) -> xr.DataArray | None:
+        """Every showing of the stimuli that some split judges on.
+
+        Returns
+        -------
+        DataArray ("stimulus", "neuroid", "repetition") float32, NaN where there is no trial; None where responses are
+        time-resolved
+        """
+        means = self.responses(subject)
+        return None if means.sizes["time_bin"] > 1 else self._judged_trials(subject, means)
+
     def describe(self) -> dict[str, Any]:
         """Subjects, counts and splits."""
         responses = [self.responses(subject) for subject in self.subjects]

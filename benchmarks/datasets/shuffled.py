@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from alignment import fingerprint, seeds
 from alignment.rsa.rdms import RDMs
 from alignment.stimuli import StimulusSet
 from benchmarks.datasets.base import DataSet, RDMDataSet, Split
+from benchmarks.datasets.trials import shown_twice, trials_of
 
 
 class Shuffled:
@@ -37,6 +39,15 @@ class Shuffled:
         responses = self.dataset.responses(subject)
         order = seeds.generator(0, "shuffled responses", self.name, subject).permutation(responses.sizes["stimulus"])
         return responses.copy(data=responses.values[order])
+
+    def trials(self, subject: str) -> xr.DataArray | None:
+        """Single trials, those of each stimulus with two or more given to another such stimulus, all together."""
+        trials = trials_of(self.dataset, subject)
+        if trials is None:
+            return None
+        order, dealt = np.arange(trials.sizes["stimulus"]), np.flatnonzero(shown_twice(trials))
+        order[dealt] = seeds.generator(0, "shuffled trials", self.name, subject).permutation(dealt)
+        return trials.copy(data=trials.values[order])
 
     def splits(self, subject: str) -> tuple[Split, ...]:
         """As in the data set."""

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from alignment.encoding import FeatureSource
 from alignment.encoding.features import as_source
+from alignment.invariances import said_of
 from alignment.matching import Matching, match_best_unit, match_one_to_one, matched_correlations
 from benchmarks.datasets.base import Split
 from benchmarks.neural.regressions import Fitted
 from benchmarks.neural.target import INNER_FOLDS, check_inner_folds
-from benchmarks.neural.units import RESIDENT_BYTES, columns_of, resident, rows_of
+from benchmarks.neural.units import RESIDENT_BYTES, columns_of, of_units, resident, rows_of
 
 BY_CORRELATION = (
     f"chosen inside the training stimuli of each split, by the median over neuroids of r on a fold of them, matched on "
@@ -51,6 +52,11 @@ class Matched:
     units: int | None = None
 
     @property
+    def invariances(self) -> tuple[str, ...]:
+        """Correlations with single units; which are drawn depends on their order."""
+        return of_units(self.units)
+
+    @property
     def words(self) -> tuple[str, ...]:
         """Its name."""
         return (self.name,)
@@ -78,8 +84,7 @@ class Matched:
 
     def card(self) -> dict[str, str]:
         """What it is, and where it fails."""
-        same = "permutation of units, shift and positive scale of each; not rotation"
-        return {"layer": BY_CORRELATION, "invariances": same, **self.said}
+        return {"layer": BY_CORRELATION, "invariances": said_of(self.invariances), **self.said}
 
 
 def one_to_one(units: int | None = None) -> Matched:
@@ -87,7 +92,9 @@ def one_to_one(units: int | None = None) -> Matched:
     said = {
         "measure": "each neuroid predicted by one unit, no unit twice, so that the sum of signed correlations over "
         "training stimuli is largest; neuroids left over score 0",
-        "method": "Li et al. 2015, arXiv 1511.07543; Khosla & Williams 2024, arXiv 2311.09466",
+        "formula": "r(x_m(j), y_j), m the one-to-one map from neuroids to units with the largest sum of r(x_m(j), y_j) "
+        "on training stimuli",
+        "source": "Li et al. 2015, arXiv 1511.07543; Khosla & Williams 2024, arXiv 2311.09466",
         "known failure": "the more units a layer has, the better the best of them (benchmark.units= draws as many "
         "from each); neuroids beyond the number of units pull the median to 0",
     }
@@ -98,7 +105,8 @@ def best_unit(units: int | None = None) -> Matched:
     """The best unit for every neuroid."""
     said = {
         "measure": "each neuroid predicted by the unit with the highest signed correlation over training stimuli",
-        "method": "Arend et al. 2018, CBMM Memo 93 (question)",
+        "formula": "r(x_m(j), y_j), m(j) the unit with the largest r(x_m(j), y_j) on training stimuli",
+        "source": "Arend et al. 2018, CBMM Memo 93 (question)",
         "known failure": "the more units a layer has, the better the best of them (benchmark.units= draws as many "
         "from each); one unit may stand for all neuroids",
     }

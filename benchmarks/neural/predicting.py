@@ -44,6 +44,11 @@ class Predicting:
         return self.regression.name
 
     @property
+    def invariances(self) -> tuple[str, ...]:
+        """Those of the regression."""
+        return self.regression.invariances
+
+    @property
     def summary(self) -> str:
         """One line."""
         return f"{'-'.join(self.regression.words)} to each neuroid: held-out Pearson r, median over neuroids"

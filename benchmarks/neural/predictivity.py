@@ -11,11 +11,12 @@ from scipy import stats
 
 from alignment import fingerprint
 from alignment.errors import DataError
+from alignment.models import check_layers
 from alignment.models.base import Model
 from alignment.samples import Samples
 from alignment.score import Score, score_samples
 from alignment.stimuli import StimulusSet
-from benchmarks.choices import Inference, card_of_data, id_of
+from benchmarks.choices import Inference, card_of_data, check_subjects, id_of
 from benchmarks.contracts import Part, Scored, Session
 from benchmarks.datasets.base import DataSet
 from benchmarks.datasets.ceilings import repeated_stimuli, resampled
@@ -39,6 +40,7 @@ from benchmarks.neural.scoring import (
 )
 from benchmarks.neural.strategy import Strategy
 from benchmarks.neural.target import Shown, Target
+from benchmarks.nulls import NULLS
 from benchmarks.recordings import Recording
 
 CODE_VERSION = 1
@@ -61,6 +63,7 @@ class NeuralPredictivity:
     """
 
     version = 1
+    null_rows = NULLS
 
     def __init__(
         self,
@@ -81,6 +84,10 @@ class NeuralPredictivity:
         self._ceilings: dict[str, np.ndarray] = {}
         self._target: Target | None = None
         self.summary = f"{dataset.name}: {strategy.summary}"
+
+    def check_model(self, model: Model) -> None:
+        """It has layers to record."""
+        check_layers(model)
 
     @property
     def measured_by(self) -> str:
@@ -122,6 +129,7 @@ class NeuralPredictivity:
         RequestError, DataError
             What is wrong, and with what.
         """
+        check_subjects(self.inference, self.dataset.subjects, name=self.name)
         for subject in self.dataset.subjects:
             target = self._target_of(subject)
             where = f"{self.name}, subject {subject}"
@@ -207,6 +215,7 @@ class NeuralPredictivity:
                 resampled=self.inference.subjects,
             ),
             details={"subjects": _details(outcomes, subjects, chosen=chosen)},
+            figures=_figures(list(outcomes.values())),
         )
 
     def resolved(self) -> dict[str, Any]:
@@ -271,6 +280,11 @@ def _combined(p_values: Sequence[float]) -> float | None:
     """Of no subject's responses being reliable (Fisher); None where no subject has repetitions to test it with."""
     tested = [p for p in p_values if not np.isnan(p)]
     return float(stats.combine_pvalues(tested, method="fisher").pvalue) if tested else None
+
+
+def _figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Mean over subjects of each."""
+    return {name: float(np.mean([each.figures[name] for each in outcomes])) for name in outcomes[0].figures}
 
 
 def _details(

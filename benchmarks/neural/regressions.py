@@ -11,6 +11,7 @@ from alignment.encoding import FeatureSource, fit_ridge, gram_equivalent
 from alignment.encoding.latent import PLS_COMPONENTS, LatentFit, fit_pcr, fit_pls
 from alignment.encoding.ridge import Selection
 from alignment.errors import RequestError
+from alignment.invariances import OF_SHAPE, ORDER, SCALE, SHIFT, said_of
 from benchmarks.datasets.base import Split
 from benchmarks.neural.target import INNER_FOLDS
 
@@ -45,12 +46,15 @@ class Regression(Protocol):
     ----------
     name : what settings call it
     units : at most so many units of a layer, drawn by a fixed seed; None for all
+    invariances : changes of the features, of `alignment.invariances`, that leave predictions as they are
     """
 
     @property
     def name(self) -> str: ...  # noqa: D102
     @property
     def units(self) -> int | None: ...  # noqa: D102
+    @property
+    def invariances(self) -> tuple[str, ...]: ...  # noqa: D102
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -101,6 +105,11 @@ class Ridge:
     units = None
 
     @property
+    def invariances(self) -> tuple[str, ...]:
+        """Scaled units are turned no more; the floor of the scaling sees how large one is beside the others."""
+        return OF_SHAPE if self.scale == "none" else (ORDER, SCALE, SHIFT)
+
+    @property
     def words(self) -> tuple[str, ...]:
         """`ridge`, the alpha rule, and the scaling where there is one."""
         return ("ridge", self.selection, *([self.scale] if self.scale != "none" else []))
@@ -135,12 +144,15 @@ class Ridge:
     def card(self) -> dict[str, str]:
         """What it is, and where it fails."""
         low, high = self.alphas[0], self.alphas[-1]
+        scaled = "" if self.scale == "none" else ", units of X divided by their sd or a tenth of the layer's"
         return {
             "measure": "ridge with an alpha per neuroid",
+            "formula": "r(y, X b), b the minimum of |y - X b|^2 + alpha |b|^2 on training stimuli, X and y centred"
+            + scaled,
             "alphas": f"{len(self.alphas)}, {low:g} to {high:g} times the mean eigenvalue of the training Gram",
             "layer": BY_ERROR.format("neuroids"),
-            "invariances": "rotation, shift and uniform scale of the activations",
-            "method": "Schrimpf et al. 2018, bioRxiv 407007 (question); Hoerl & Kennard 1970 (ridge)",
+            "invariances": said_of(self.invariances),
+            "source": "Schrimpf et al. 2018, bioRxiv 407007 (question); Hoerl & Kennard 1970 (ridge)",
             "known failure": "a wide layer fits well whatever it computes: compare with the untrained row",
         }
 
@@ -163,6 +175,7 @@ class Latent:
     said: Mapping[str, str] = field(repr=False)
 
     units = None
+    invariances = OF_SHAPE
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -207,7 +220,7 @@ class Latent:
     def card(self) -> dict[str, str]:
         """What it is, and where it fails."""
         layer = f"{BY_ERROR.format('neuroids')} ({INNER_FOLDS} folds)"
-        return {"layer": layer, "invariances": "rotation, shift and uniform scale of the activations", **self.said}
+        return {"layer": layer, "invariances": said_of(self.invariances), **self.said}
 
 
 def pls(components: int = PLS_COMPONENTS) -> Latent:
@@ -215,7 +228,9 @@ def pls(components: int = PLS_COMPONENTS) -> Latent:
     said = {
         "measure": f"partial least squares, {components} components, features and responses centred and not scaled, "
         "all neuroids of a subject together",
-        "method": "Schrimpf et al. 2018, bioRxiv 407007 (Brain-Score, 25 components); Wegelin 2000 (NIPALS, mode A)",
+        "formula": f"r(y, X b), X b the fit of y on t_1 ... t_{components} by least squares, t_k = X w_k, w_k of the "
+        "largest covariance with the responses once the t before are taken out of both",
+        "source": "Schrimpf et al. 2018, bioRxiv 407007 (Brain-Score, 25 components); Wegelin 2000 (NIPALS, mode A)",
         "known failure": "one number of components for all layers favours those of few directions; a neuroid's "
         "prediction hangs on which others are fitted with it",
         "cost": "seconds a layer, minutes where many neuroids are unrelated to it (1,000 stimuli, 500 neuroids): "
@@ -228,7 +243,9 @@ def pcr(components: int = PLS_COMPONENTS) -> Latent:
     """Ordinary least squares on the first principal components of the training features."""
     said = {
         "measure": f"ordinary least squares on the first {components} principal components of the training features",
-        "method": "Massy 1965, J Am Stat Assoc 60 (principal components regression)",
+        "formula": f"r(y, X V b), V the first {components} eigenvectors of X^T X on training stimuli, X centred, b by "
+        "least squares",
+        "source": "Massy 1965, J Am Stat Assoc 60 (principal components regression)",
         "known failure": "the signal beyond the first components is lost, and these do not look at the responses: "
         "a layer whose variance lies in few directions is favoured",
     }

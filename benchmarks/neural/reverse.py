@@ -8,6 +8,7 @@ import xarray as xr
 from torch import Tensor
 
 from alignment.encoding import FeatureSource
+from alignment.invariances import said_of
 from alignment.models.base import Model
 from alignment.resampling import resampled_medians
 from benchmarks.choices import recording_words
@@ -16,7 +17,7 @@ from benchmarks.neural.fits import fit_splits
 from benchmarks.neural.regressions import BY_ERROR, Ridge
 from benchmarks.neural.scoring import Evaluated, Outcome
 from benchmarks.neural.target import Shown, Target
-from benchmarks.neural.units import drawn_units, units_word
+from benchmarks.neural.units import drawn_units, of_units, units_word
 from benchmarks.recordings import Recording
 
 
@@ -36,6 +37,11 @@ class Reverse:
     name = "reverse"
     summary = "ridge from all neuroids to each unit: held-out Pearson r, median over units"
     has_ceiling = False
+
+    @property
+    def invariances(self) -> tuple[str, ...]:
+        """Units are predicted one by one; which are drawn depends on their order."""
+        return of_units(self.units)
 
     def words(self, recording: Recording) -> tuple[str, ...]:
         """`reverse-ridge-loo-avg4x4-units1000`."""
@@ -90,9 +96,9 @@ class Reverse:
             "layer": BY_ERROR.format("units"),
             "ceiling": "none: what the noise of the responses and the number of neuroids allow is not known, and the "
             "ceiling of the responses is that of another question",
-            "invariances": "rotation, shift and uniform scale of the responses; shift and scale of each unit, and the "
-            "order of units where all are used",
-            "method": "Muzellec & Kar 2025, bioRxiv 2025.08.08.669382 (question); Hoerl & Kennard 1970 (ridge)",
+            "formula": "r(x_i, Y b), b the minimum of |x_i - Y b|^2 + alpha |b|^2 on training stimuli, for each unit i",
+            "invariances": f"{said_of(self.invariances)}; of the responses: {', '.join(self.ridge.invariances)}",
+            "source": "Muzellec & Kar 2025, bioRxiv 2025.08.08.669382 (question); Hoerl & Kennard 1970 (ridge)",
             "known failure": "it grows with the number of neuroids and of repetitions: compare models within a data "
             "set, never data sets; a layer of few dimensions is easily predicted, whatever it computes",
         }

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from alignment.errors import DataError
-from alignment.resampling import VALUES_AT_ONCE, Subjects, stimulus_counts
+from alignment.resampling import VALUES_AT_ONCE, Subjects, shared_training, stimulus_counts
 from alignment.samples import Samples
 from benchmarks.contracts import Part
 from benchmarks.datasets.base import Split
@@ -52,12 +52,14 @@ class Outcome:
     resampled : (resample,), the same in each resample of stimuli
     by_fold : the score of each fold alone
     details : anything else worth keeping in the record
+    figures : further numbers that belong to the score, by name, for people to read
     """
 
     value: float
     resampled: np.ndarray
     by_fold: list[float]
     details: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 # from what was measured of each fold, the responses and the counts (resample, stimulus) of each fold
@@ -212,7 +214,14 @@ def samples_of(
     """Scores of subjects, on all stimuli and on resamples of them."""
     values = np.array([of.value for of in outcomes.values()])
     medians = np.stack([of.resampled for of in outcomes.values()])
-    return Samples(values, medians, n_stimuli=n_evaluated(subjects.values()), subjects=resampled)
+    n_folds = len(next(iter(subjects.values())).names)
+    return Samples(
+        values,
+        medians,
+        n_stimuli=n_evaluated(subjects.values()),
+        subjects=resampled,
+        overlap=shared_training(n_folds),
+    )
 
 
 def surface(

@@ -10,6 +10,7 @@ import xarray as xr
 from torch import Tensor
 
 from alignment.encoding import FeatureSource
+from alignment.invariances import said_of
 from alignment.matching import Matching, match_soft, matched_correlations, resampled_matched_correlations
 from alignment.models.base import Model
 from benchmarks.choices import recording_words
@@ -18,7 +19,7 @@ from benchmarks.neural.matched import BY_CORRELATION, held_out_correlations
 from benchmarks.neural.predicting import JUDGED
 from benchmarks.neural.scoring import Evaluated, Outcome, resampled_medians_of
 from benchmarks.neural.target import Shown, Target, check_inner_folds, inner_folds
-from benchmarks.neural.units import drawn_units, units_word
+from benchmarks.neural.units import drawn_units, of_units, units_word
 from benchmarks.recordings import Recording
 
 PAIR = ("pair_unit", "pair_neuroid", "pair_weight")
@@ -38,6 +39,11 @@ class SoftMatching:
     name = "soft-matching"
     summary = "optimal transport from units to neuroids: held-out Pearson r by the plan, median over neuroids"
     has_ceiling = True
+
+    @property
+    def invariances(self) -> tuple[str, ...]:
+        """Correlations with single units; which are drawn depends on their order."""
+        return of_units(self.units)
 
     def words(self, recording: Recording) -> tuple[str, ...]:
         """`soft-matching-avg4x4-units1000`."""
@@ -91,8 +97,10 @@ class SoftMatching:
             f"units of r; {JUDGED}",
             "units": f"{self.units or 'all'} of each layer at most, drawn by a fixed seed among those that vary",
             "layer": BY_CORRELATION,
-            "invariances": "shift and positive scale of each unit, order of units where all are used; not rotation",
-            "method": "Khosla & Williams 2024, arXiv 2311.09466, whose score is the mean over neuroids "
+            "formula": "m sum_i P_ij r(x_i, y_j) for m neuroids, P the plan with the largest sum of P_ij r(x_i, y_j) "
+            "on training stimuli, all of its rows of one sum and all of its columns of one sum, 1 in all",
+            "invariances": said_of(self.invariances),
+            "source": "Khosla & Williams 2024, arXiv 2311.09466, whose score is the mean over neuroids "
             "(sum_over_plan in a record)",
             "known failure": "all units are used, so that those which match nothing pull it down; a layer that holds "
             "the neuroids among other units stays below the ceiling",

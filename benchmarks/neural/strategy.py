@@ -23,6 +23,7 @@ class Strategy(Protocol):
     name : what settings call it
     summary : one line
     has_ceiling : whether the noise ceiling of a data set, the highest r of each neuroid, is that of its values
+    invariances : changes of the activations, of `alignment.invariances`, that leave the score as it is
     """
 
     @property
@@ -31,6 +32,8 @@ class Strategy(Protocol):
     def summary(self) -> str: ...  # noqa: D102
     @property
     def has_ceiling(self) -> bool: ...  # noqa: D102
+    @property
+    def invariances(self) -> tuple[str, ...]: ...  # noqa: D102
 
     def words(self, recording: Recording) -> tuple[str, ...]:
         """What an id says of it and of the recording."""

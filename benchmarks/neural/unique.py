@@ -10,6 +10,8 @@ from torch import Tensor
 
 from alignment.encoding import FeatureSource, gram_equivalent
 from alignment.encoding.variance_partitioning import SHARES, VariancePartition, explained_variance, partition
+from alignment.invariances import OF_SHAPE, said_of
+from alignment.models import check_layers
 from alignment.models.base import Model
 from benchmarks.choices import recording_words
 from benchmarks.datasets.base import Split
@@ -42,6 +44,7 @@ class Unique:
 
     name = "unique"
     has_ceiling = False
+    invariances = OF_SHAPE
 
     @property
     def summary(self) -> str:
@@ -57,8 +60,8 @@ class Unique:
         return {"ridge": self.ridge.settings(), "shares": SHARES, "against": self.other.fingerprint}
 
     def check(self, splits: Sequence[Split], *, where: str) -> None:
-        """The other model can be loaded."""
-        self.other.model()
+        """The other model can be loaded, and has layers."""
+        check_layers(self.other.model())
 
     def beside(self) -> tuple[Model, ...]:
         """The other model."""
@@ -111,14 +114,15 @@ class Unique:
         )
 
     def outcome(self, folds: Sequence[xr.Dataset], judged: Evaluated, counts: Sequence[np.ndarray]) -> Outcome:
-        """Median over neuroids of what is unique, averaged over folds; medians of the other parts as details."""
+        """Median over neuroids of what is unique, averaged over folds; of the other parts as figures."""
         unique = [_unique(of_fold) for of_fold in folds]
         resampled = [partial(_resampled, of_fold, y) for of_fold, y in zip(folds, judged.observed, strict=True)]
         return Outcome(
             value=float(np.median(np.mean(unique, axis=0))),
             resampled=resampled_medians_of(resampled, counts, n_columns=len(unique[0])),
             by_fold=[float(np.median(of_fold)) for of_fold in unique],
-            details=_parts(folds),
+            details={"other_chosen": _cells(folds)},
+            figures=_parts(folds),
         )
 
     def card(self) -> dict[str, str]:
@@ -134,8 +138,9 @@ class Unique:
             "layer": f"{BY_ERROR.format('neuroids')}, for either model alone",
             "ceiling": "none: a noise ceiling bounds all of the variance that can be explained, and how much of it is "
             "left to a second model depends on the first",
-            "invariances": "rotation, shift and uniform scale of the activations of either",
-            "method": "de Heer et al. 2017, J Neurosci 37; Lescroart & Gallant 2019, Neuron 101 (partitioning); "
+            "formula": "R(both) - R(other), R = 1 - |y - f|^2 / |y - mean(y)|^2 of the prediction f",
+            "invariances": f"of either model: {said_of(self.invariances)}",
+            "source": "de Heer et al. 2017, J Neurosci 37; Lescroart & Gallant 2019, Neuron 101 (partitioning); "
             "Nunez-Elizalde, Huth & Gallant 2019, NeuroImage 197 (banded ridge)",
             "known failure": "a joint model that overfits takes from the unique part, which can fall below 0; what "
             "both models owe to confounds of the stimuli counts as shared",
@@ -154,20 +159,25 @@ def _resampled(of_fold: xr.Dataset, observed: np.ndarray, counts: np.ndarray) ->
     return joint - other
 
 
-def _parts(folds: Sequence[xr.Dataset]) -> dict[str, object]:
-    """Medians over neuroids of each part of the variance, averaged over folds, and the cells of the other model."""
+def _parts(folds: Sequence[xr.Dataset]) -> dict[str, float]:
+    """Medians over neuroids of each part of the variance, averaged over folds; medians need not add up."""
     alone, other, joint = (
         np.mean([of_fold[name].values for of_fold in folds], axis=0) for name in ("alone", "other", "joint")
     )
     parts = {
-        "alone": alone,
-        "other_alone": other,
-        "joint": joint,
+        "explained by both": joint,
+        "explained by the model alone": alone,
+        "explained by the other alone": other,
+        "unique to the model": joint - other,
+        "unique to the other": joint - alone,
         "shared": alone + other - joint,
-        "other_unique": joint - alone,
     }
-    cells = [
+    return {name: float(np.median(values)) for name, values in parts.items()}
+
+
+def _cells(folds: Sequence[xr.Dataset]) -> list[dict[str, object]]:
+    """The cell of the other model in each fold."""
+    return [
         {"layer": str(of_fold["other_layer"].values), "time_bin": float(of_fold["other_time_bin"].values)}
         for of_fold in folds
     ]
-    return {**{name: float(np.median(values)) for name, values in parts.items()}, "other_chosen": cells}

@@ -10,6 +10,7 @@ from torch import Tensor
 from alignment import seeds
 from alignment.encoding import FeatureSource, RowSubset
 from alignment.encoding.features import ColumnReader, as_source, chunk_width, spans
+from alignment.invariances import OF_UNITS, ORDER
 
 # what a layer may take of memory to be read once where many passes over it are made
 RESIDENT_BYTES = 2**29
@@ -81,6 +82,11 @@ def drawn_units(bins: Sequence[Tensor | FeatureSource], units: int | None) -> li
 def units_word(units: int | None) -> str:
     """What an id says of the number of units, where not all of them is the rule."""
     return "allunits" if units is None else f"units{units}"
+
+
+def of_units(units: int | None) -> tuple[str, ...]:
+    """Changes that a measure made of single units does not see; another order gives others where some are drawn."""
+    return OF_UNITS if units is None else tuple(change for change in OF_UNITS if change != ORDER)
 
 
 def rows_of(x: Tensor | FeatureSource, rows: Tensor) -> Tensor | FeatureSource:

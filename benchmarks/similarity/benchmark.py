@@ -9,20 +9,24 @@ import numpy as np
 import xarray as xr
 
 from alignment import fingerprint
+from alignment.models import check_layers
 from alignment.models.base import Model
 from alignment.score import score_samples
 from alignment.stimuli import StimulusSet
-from benchmarks.choices import Inference, card_of_data, id_of, recording_words
+from benchmarks.choices import Inference, card_of_data, check_subjects, id_of, recording_words
 from benchmarks.contracts import Part, Scored, Session
 from benchmarks.datasets.base import DataSet, RDMDataSet, holds_rdms
 from benchmarks.datasets.shuffled import Shuffled, ShuffledRDMs
 from benchmarks.fingerprint import PixelDigests
+from benchmarks.nulls import NULLS
 from benchmarks.recordings import Recording
 from benchmarks.similarity.brains import GivenBrain, RespondingBrain
-from benchmarks.similarity.ceilings import Ceiling, ceiling_of
+from benchmarks.similarity.ceilings import SAID, Ceiling, ceiling_of, check_bounds, source_of
 from benchmarks.similarity.choice import Cell, Choice, chosen_by_block, chosen_by_fold
 from benchmarks.similarity.judged import Counts, Fold, fold_counts
 from benchmarks.similarity.references import Reference
+from benchmarks.similarity.reliability import said_of_sessions
+from benchmarks.similarity.repeated import brain_of
 from benchmarks.similarity.strategies import Doubles, Strategy
 from benchmarks.similarity.surface import OfFold, of_fold, samples_of
 
@@ -44,6 +48,9 @@ class Similarity:
     """
 
     version = 1
+    null_rows = NULLS
+    # on the stimuli of the other folds
+    fitted = False
 
     def __init__(
         self,
@@ -63,11 +70,13 @@ class Similarity:
         self.recording = recording
         self.inference = inference
         self.marks = tuple(marks)
-        self.brain: RespondingBrain | GivenBrain = (
-            GivenBrain(dataset) if holds_rdms(dataset) else RespondingBrain(dataset, strategy)
-        )
+        self.brain: RespondingBrain | GivenBrain = brain_of(dataset, strategy, name=name)
         self._ceiling: Ceiling | None = None
         self.summary = f"{'-'.join(strategy.words)} with {dataset.name}, mean over subjects"
+
+    def check_model(self, model: Model) -> None:
+        """It has layers to record."""
+        check_layers(model)
 
     @property
     def measured_by(self) -> str:
@@ -100,17 +109,22 @@ class Similarity:
         return fingerprint.of_parts(self.fit_fingerprint(digests), fingerprint.of_settings(asdict(self.inference)))
 
     def check(self) -> None:
-        """The data are there and can be compared."""
+        """The data are there and can be compared, resampled and shuffled."""
+        check_subjects(self.inference, self.brain.subjects, name=self.name)
         self.brain.check()
+        check_bounds(self.brain, self.strategy, subjects=self.inference.subjects, name=self.name)
+        self._drawn()
+        if self.brain.measured is not None and self.unshuffled is None:
+            # the pairs that were not measured become those of other stimuli
+            self.shuffled().check()
 
     def stimuli(self) -> tuple[StimulusSet, ...]:
         """What is shown."""
         return (self.dataset.stimuli,)
 
     def memory(self) -> int:
-        """A few square matrices of the most stimuli that are compared at once, in float64."""
-        most = max(len(fold.stimuli) for fold in self.brain.folds)
-        return 6 * 8 * most**2
+        """Of the summaries of stimuli that are compared at once."""
+        return self.brain.memory()
 
     def parts(self, model: Model) -> tuple[Part, ...]:
         """Every layer: subjects are compared with the same summary."""
@@ -176,7 +190,7 @@ class Similarity:
         cells, models = self._cells(measured), self._stacked(measured)
         choice = self._choice(cells, measured, models)
         folds = self._of_folds([_with(each, extra) for each, extra in zip(models, choice.composites, strict=True)])
-        raw = samples_of(folds, choice.rows, subjects=self.inference.subjects)
+        raw = samples_of(folds, choice.rows, subjects=self.inference.subjects, fitted=self.fitted)
         modal, count = Counter(choice.votes).most_common(1)[0]
         ceiling = self._bounds()
         score = score_samples(
@@ -209,15 +223,11 @@ class Similarity:
 
     def describe(self) -> dict[str, Any]:
         """Id, formula, source, invariances, known failure, and what the data set says of itself."""
-        layer = (
-            "chosen for each pair of stimuli on the stimuli of the folds that neither is in"
-            if isinstance(self.brain, GivenBrain)
-            else "chosen inside the training stimuli of each split, by the same measure"
-        )
         return {
             "id": self.id,
             **self.strategy.card(),
-            "layer": layer,
+            "ceiling": SAID[source_of(self.brain, self.strategy)],
+            **self.brain.card,
             "intervals": f"95 %, {self.inference.n_bootstrap} resamples of stimuli and their jackknife; subjects "
             f"{'resampled from 8 on' if self.inference.subjects == 'auto' else self.inference.subjects}",
             **self._reliability(),
@@ -225,15 +235,11 @@ class Similarity:
         }
 
     def _reliability(self) -> dict[str, str]:
-        """How alike a subject's sessions are, and what that makes of their mean (Spearman-Brown)."""
-        if not isinstance(self.brain, GivenBrain):
+        """How alike sessions are, where the data have them."""
+        if not isinstance(self.brain, GivenBrain) or not self.brain.sessions:
             return {}
-        found = self.brain.session_reliability(self.strategy)
-        if not found:
-            return {}
-        each = ", ".join(f"{subject} {value:.3f}" for subject, value in found.items())
-        mean = float(np.mean(list(found.values())))
-        return {"similarity between sessions": f"{each}; mean {mean:.3f}, of two sessions {2 * mean / (1 + mean):.3f}"}
+        counts = self._drawn()[0][0]
+        return {"similarity between sessions": said_of_sessions(self.strategy, self.brain.sessions, counts=counts)}
 
     def _folds(self) -> tuple[Fold, ...]:
         """What is judged."""
@@ -266,11 +272,12 @@ class Similarity:
         )
 
     def _stacked(self, measured: Mapping[Part, xr.Dataset]) -> list[list[Doubles]]:
-        """Per fold and group, summaries (cell, entry)."""
+        """Per fold and group, summaries (cell, entry), NaN for pairs of which the brain's were not measured."""
         stacked: list[list[Doubles]] = [[] for _ in self.brain.folds]
         for fold, group, _ in self._sets():
-            name = _summary_name(fold, group)
-            stacked[fold].append(np.concatenate([measured[part][name].values for part in measured]))
+            name, known = _summary_name(fold, group), self.brain.measured
+            rows = np.concatenate([measured[part][name].values for part in measured])
+            stacked[fold].append(rows if known is None else np.where(known, rows, np.nan))
         return stacked
 
     def _choice(
@@ -283,7 +290,7 @@ class Similarity:
 
     def _of_folds(self, models: Sequence[Sequence[Doubles]]) -> list[OfFold]:
         found = []
-        for fold, of_models, drawn in zip(self._folds(), models, self._counts, strict=True):
+        for fold, of_models, drawn in zip(self._folds(), models, self._drawn(), strict=True):
             subjects = [self.brain.judged(fold, group) for group in fold.groups]
             found.append(
                 of_fold(
@@ -297,8 +304,7 @@ class Similarity:
             )
         return found
 
-    @property
-    def _counts(self) -> list[list[Counts]]:
+    def _drawn(self) -> list[list[Counts]]:
         """The names are those of the data, never of a model, so that all models are compared on the same resamples."""
         return fold_counts(
             self._folds(),
@@ -306,6 +312,7 @@ class Similarity:
             n_resamples=self.inference.n_bootstrap,
             seed=self.inference.seed,
             least_stimuli=self.strategy.least_stimuli,
+            measured=self.brain.measured,
         )
 
     def _bounds(self) -> Ceiling:
@@ -317,14 +324,15 @@ class Similarity:
                 self.brain,
                 self.strategy,
                 name=self.dataset.name,
-                counts=self._counts,
+                counts=self._drawn(),
                 seed=self.inference.seed,
                 subjects=self.inference.subjects,
             )
         return self._ceiling
 
     def _cell(self, folds: Sequence[OfFold], row: int, cell: Cell) -> dict[str, Any]:
-        estimate = samples_of(folds, [row] * len(folds), subjects=self.inference.subjects).estimate()
+        rows = [row] * len(folds)
+        estimate = samples_of(folds, rows, subjects=self.inference.subjects, fitted=self.fitted).estimate()
         row_of = {"raw": estimate.value, "raw_low": estimate.low, "raw_high": estimate.high}
         return {"layer": cell.layer, "time_bin": cell.time_bin, **row_of}
 

@@ -1,14 +1,15 @@
 """What a layer is compared with: subjects' responses, summarised here, or RDMs as they were published."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import xarray as xr
+from scipy.spatial.distance import squareform
 
 from alignment import seeds
 from alignment.encoding import TensorFeatures
@@ -16,7 +17,7 @@ from alignment.errors import DataError
 from alignment.rsa import RDMs
 from benchmarks.datasets.base import DataSet, RDMDataSet, Split
 from benchmarks.datasets.splits import check_splits, k_folds
-from benchmarks.similarity.judged import Fold, Group
+from benchmarks.similarity.judged import LEAST_PAIRS, Booleans, Fold, Group
 from benchmarks.similarity.strategies import Strategy
 
 Doubles = npt.NDArray[np.float64]
@@ -54,12 +55,26 @@ class Brain(Protocol):
         """Over all subjects; None where the data are RDMs."""
         ...
 
+    @property
+    def measured(self) -> Booleans | None:
+        """(pair,) of all stimuli, where the data are RDMs of which some pairs were not measured."""
+        ...
+
+    @property
+    def card(self) -> Mapping[str, str]:
+        """How a layer is chosen on these data, and what else of them an identity card says."""
+        ...
+
     def judged(self, fold: Fold, group: Group) -> Doubles:
         """(subject, entry) of held-out stimuli."""
         ...
 
     def check(self) -> None:
         """Refuse what cannot be compared."""
+        ...
+
+    def memory(self) -> int:
+        """Bytes that making and comparing summaries takes."""
         ...
 
 
@@ -75,6 +90,8 @@ class RespondingBrain:
 
     dataset: DataSet
     strategy: Strategy
+    measured: Booleans | None = None
+    compared: ClassVar[str] = "stimuli"
     _kept: dict[tuple[str, tuple[str, ...]], Doubles] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -94,6 +111,11 @@ class RespondingBrain:
     def n_neuroids(self) -> int:
         """Over all subjects."""
         return sum(self._responses(subject).shape[1] for subject in self.subjects)
+
+    @property
+    def card(self) -> Mapping[str, str]:
+        """How a layer is chosen."""
+        return {"layer": "chosen inside the training stimuli of each split, by the same measure"}
 
     def judged(self, fold: Fold, group: Group) -> Doubles:
         """Summaries of the responses to held-out stimuli."""
@@ -118,10 +140,13 @@ class RespondingBrain:
                 chosen_on = [self.chosen_on(number, subject) for subject in group.subjects]
                 short = min(map(len, (group.judged_on, *chosen_on)))
                 if short < least:
-                    raise DataError(
-                        f"{self.dataset.name}: split {fold.name!r} has {short} stimuli to compare; give {least}"
-                    )
+                    where = f"{self.dataset.name}: split {fold.name!r}"
+                    raise DataError(f"{where} has {short} {self.compared} to compare; give {least}")
                 self.judged(fold, group)
+
+    def memory(self) -> int:
+        """A few square matrices of the most stimuli that are compared at once, in float64."""
+        return squares_of(max(len(fold.stimuli) for fold in self.folds))
 
     def trials(self, fold: Fold) -> xr.DataArray | None:
         """Single trials ("stimulus", "neuroid", "repetition") of the only subject; None where there are none."""
@@ -136,7 +161,7 @@ class RespondingBrain:
 
     def _groups(self, fold: int) -> tuple[Group, ...]:
         """One group on common stimuli, or one for each set of stimuli."""
-        tests = [splits[fold].test for splits in self._splits]
+        tests = [self._held_out(place, fold) for place in range(len(self.subjects))]
         common = set.intersection(*map(set, tests))
         if len(common) >= LEAST_COMMON:
             return (Group(tuple(range(len(tests))), tuple(sorted(common))),)
@@ -144,6 +169,10 @@ class RespondingBrain:
         for position, ids in enumerate(tests):
             found.setdefault(tuple(sorted(ids)), []).append(position)
         return tuple(Group(tuple(places), judged_on) for judged_on, places in found.items())
+
+    def _held_out(self, subject: int, fold: int) -> tuple[str, ...]:
+        """Those that can be compared."""
+        return self._splits[subject][fold].test
 
     def _summary(self, subject: str, ids: tuple[str, ...]) -> Doubles:
         key = (subject, ids)
@@ -187,6 +216,17 @@ class GivenBrain:
 
     n_neuroids: int | None = None
 
+    @property
+    def card(self) -> Mapping[str, str]:
+        """How a layer is chosen."""
+        return {"layer": "chosen for each pair of stimuli on the stimuli of the folds that neither is in"}
+
+    @cached_property
+    def measured(self) -> Booleans | None:
+        """(pair,), the same in every RDM; None where every pair was."""
+        there = ~np.isnan(self.dataset.rdms().dissimilarities[0])
+        return None if there.all() else there
+
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """Pairs within a fold and between two folds, each with all other stimuli to choose on."""
@@ -208,26 +248,49 @@ class GivenBrain:
         return self.dataset.rdms().select(group.judged_on).dissimilarities.astype(np.float64)
 
     def check(self) -> None:
-        """The RDMs can be read."""
-        self.judged(self.folds[0], self.folds[0].groups[0])
+        """The RDMs can be read, and enough pairs were measured to choose a layer on.
 
-    def session_reliability(self, strategy: Strategy) -> dict[str, float]:
-        """Mean similarity of the RDMs of a subject's sessions; subjects with one session are left out."""
-        sessions = self.dataset.sessions()
-        if sessions is None:
+        The number of layers does not matter: a data set has a score for every model or for none.
+        """
+        ids, blocks = self.dataset.stimuli.ids, self.blocks
+        if self.measured is None:
+            return
+        square = squareform(self.measured)
+        alone = [name for name, there in zip(ids, square.any(axis=0), strict=True) if not there]
+        if alone:
+            raise DataError(
+                f"{self.dataset.name}: no pair with {alone[0]!r} was measured ({len(alone)} such); leave these out"
+            )
+        for block in blocks:
+            rows = np.isin(ids, block.chosen_on)
+            if square[np.ix_(rows, rows)].sum() < 2 * LEAST_PAIRS:
+                raise DataError(
+                    f"{self.dataset.name}: fewer than {LEAST_PAIRS} measured pairs are left to choose a layer on once "
+                    f"two of {BLOCK_FOLDS} folds are left out; measure more pairs"
+                )
+
+    def memory(self) -> int:
+        """As of responses."""
+        return squares_of(len(self.dataset.stimuli))
+
+    @cached_property
+    def sessions(self) -> dict[str, Doubles]:
+        """(session, pair) of each subject with several sessions."""
+        given = self.dataset.sessions()
+        if given is None:
             return {}
-        found = {}
-        for subject in self.subjects:
-            own = sessions.take([row for row, name in enumerate(sessions.subjects) if name == subject])
-            if len(own) > 1:
-                vectors = own.dissimilarities.astype(np.float64)
-                alike = strategy.similarities(vectors, vectors, n_stimuli=len(own.stimuli))
-                found[subject] = float(alike[np.triu_indices(len(own), k=1)].mean())
-        return found
+        own = np.array(given.subjects)
+        rows = {subject: np.flatnonzero(own == subject) for subject in self.subjects}
+        return {subject: given.dissimilarities[row].astype(np.float64) for subject, row in rows.items() if len(row) > 1}
 
     def sub_rdms(self, vectors: Doubles, ids: Sequence[str]) -> Doubles:
         """Rows of dissimilarities of all stimuli, cut down to some."""
         return RDMs(vectors, self.dataset.stimuli.ids).select(ids).dissimilarities.astype(np.float64)
+
+
+def squares_of(n_stimuli: int) -> int:
+    """Bytes of the few square matrices in float64 that comparing so many stimuli takes."""
+    return 6 * 8 * n_stimuli**2
 
 
 def _some(ids: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from alignment.cka import Bias, cka, jackknife_cka, weighted_cka
 from alignment.encoding import FeatureSource
 from alignment.errors import RequestError
 from alignment.grams import linear_gram, rbf_gram
+from alignment.invariances import OF_SHAPE, said_of
 from alignment.jackknife import deletion_groups
 from alignment.procrustes import jackknife_procrustes, procrustes_similarity_of_grams
 from alignment.resampling import jackknife_deviations
@@ -41,6 +42,8 @@ class ByCKA:
     sigma_fraction: float = 0.5
     least_stimuli: int = 4
     ceilings: tuple[str, ...] = ("subjects",)
+    invariances: tuple[str, ...] = OF_SHAPE
+    over_repetitions: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -114,9 +117,9 @@ class ByCKA:
             "measure": "centred kernel alignment of a layer with each subject's responses, on held-out stimuli, "
             "averaged over splits, mean over subjects",
             "formula": f"HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)), {estimator}; kernel {kernel}",
-            "ceiling": "leave one subject out, pools of Gram matrices of unit length; normalised = raw / upper",
+            "pooling": "mean of centred Gram matrices of unit length",
             "source": "Kornblith et al. 2019, ICML; Murphy, Zylberberg & Fyshe 2024 (unbiased)",
-            "invariances": "rotation, shift and uniform scale of the activations",
+            "invariances": said_of(self.invariances),
             "known failure": "a few directions of large variance decide it"
             if self.bias == "unbiased"
             else "depends on the number of stimuli: near 1 for unrelated noise with more units than stimuli",
@@ -130,6 +133,8 @@ class ByProcrustes:
     least_stimuli: int = 3
     chance_is_zero: bool = False
     ceilings: tuple[str, ...] = ()
+    invariances: tuple[str, ...] = OF_SHAPE
+    over_repetitions: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -190,7 +195,7 @@ class ByProcrustes:
             "over splits, mean over subjects",
             "formula": "||X^T Y||_* of centred features of unit Frobenius norm = 1 - d^2 / 2, d Procrustes distance",
             "source": "Williams, Kunz, Kornblith & Linderman 2021, NeurIPS; Ding, Denain & Steinhardt 2021, NeurIPS",
-            "invariances": "rotation, shift and uniform scale of the activations",
+            "invariances": said_of(self.invariances),
             "known failure": "depends on the number of stimuli: above 0 for unrelated noise; see the null rows",
         }
 

@@ -11,12 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from alignment import rsa
+from alignment import invariances, rsa
 from alignment.encoding import FeatureSource
-from alignment.rsa import Bounds, Comparison, RDMs
+from alignment.rsa import CROSSNOBIS, Bounds, Comparison, RDMs
 
 Doubles = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
+
+# distances that are freed of noise, and what measures the same where there is none: in a layer
+_WITHOUT_NOISE: Mapping[str, str] = {CROSSNOBIS: "squared-euclidean/units"}
 
 
 class Strategy(Protocol):
@@ -28,6 +31,9 @@ class Strategy(Protocol):
     least_stimuli : how many different ones a comparison needs
     chance_is_zero : whether unrelated representations score 0 on average, so that a test against 0 means something
     ceilings : what a noise ceiling can be made of, any of "subjects" and "halves"
+    invariances : changes of the activations, of `alignment.invariances`, that leave a similarity as it is
+    over_repetitions : whether the brain's summary is made of single trials, by `similarity.repeated`; that of a layer
+        never is
     """
 
     @property
@@ -38,6 +44,10 @@ class Strategy(Protocol):
     def chance_is_zero(self) -> bool: ...  # noqa: D102
     @property
     def ceilings(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def invariances(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def over_repetitions(self) -> bool: ...  # noqa: D102
 
     def summarise(self, features: FeatureSource, *, device: str) -> Doubles:
         """Of (stimulus, unit), a flat summary."""
@@ -90,14 +100,28 @@ class ByRDM:
 
     Parameters
     ----------
-    distance : a name of `alignment.rsa.DISTANCES`
+    distance : a name of `benchmarks.choices.CHOICES["distance"]`
     comparison : how RDMs are compared, and pooled for the noise ceiling
     """
 
     distance: str = "1-pearson"
     comparison: Comparison = field(default_factory=Comparison)
     least_stimuli: int = 3
-    ceilings: tuple[str, ...] = ("subjects", "halves")
+
+    @property
+    def ceilings(self) -> tuple[str, ...]:
+        """Of a square, halves do not tell what the whole would be: they say nothing of its sign."""
+        return ("subjects",) if self.comparison.squared else ("subjects", "halves")
+
+    @property
+    def invariances(self) -> tuple[str, ...]:
+        """Those of the distance: no comparator sees the scale of an RDM."""
+        return invariances.OF_DISTANCES[self.distance]
+
+    @property
+    def over_repetitions(self) -> bool:
+        """Where the distance is freed of noise."""
+        return self.distance in _WITHOUT_NOISE
 
     @property
     def chance_is_zero(self) -> bool:
@@ -112,8 +136,9 @@ class ByRDM:
         return ("rsa", self.distance, f"{self.comparison.comparator}{squared}", pooling)
 
     def summarise(self, features: FeatureSource, *, device: str) -> Doubles:
-        """The upper triangle of the RDM."""
-        return rsa.rdm(features, distance=self.distance, device=device).cpu().numpy()
+        """The upper triangle of the RDM, of patterns without noise."""
+        distance = _WITHOUT_NOISE.get(self.distance, self.distance)
+        return rsa.rdm(features, distance=distance, device=device).cpu().numpy()
 
     def similarities(self, models: Doubles, subjects: Doubles, *, n_stimuli: int) -> Doubles:
         """By the comparator."""
@@ -175,19 +200,36 @@ class ByRDM:
         comparator = rsa.COMPARATORS[self.comparison.comparator].formula
         squared = ", squared" if self.comparison.squared else ""
         pooled = "plain mean" if self.comparison.pooling == "mean" else "mean of what the comparator sees"
-        return {
+        distance = _WITHOUT_NOISE.get(self.distance, self.distance)
+        card = {
             "measure": "RDM of a layer compared with the RDM of each subject, mean over subjects",
-            "distance": f"{self.distance}: {rsa.DISTANCES[self.distance].formula}",
+            "distance": f"{distance}: {rsa.DISTANCES[distance].formula}",
             "comparator": f"{self.comparison.comparator}{squared}: {comparator}",
-            "ceiling": f"leave one subject out; upper: pool of all, lower: pool of the others ({pooled}); "
-            "normalised = raw / upper",
+            "formula": "s(a, b), s the comparator, a and b the distances of every two patterns x and y of the layer "
+            "and of the subject",
+            "pooling": pooled,
             "source": "Kriegeskorte, Mur & Bandettini 2008, Front Syst Neurosci 2:4; Nili et al. 2014, PLoS Comput "
             "Biol 10:e1003553 (ceilings); Schütt et al. 2023, eLife 12:e82566 (inference)",
-            "invariances": "rotation and uniform scale of the activations"
-            + (", shift of each pattern" if self.distance == "1-pearson" else ", shift of all patterns"),
+            "invariances": invariances.said_of(self.invariances),
             "known failure": "weighs all units alike: a layer that holds the brain's dimensions among many others "
             "scores low; large categories dominate",
         }
+        return _with_crossnobis(card) if self.over_repetitions else card
+
+
+def _with_crossnobis(card: Mapping[str, str]) -> Mapping[str, str]:
+    """What differs where distances of the brain are cross-validated and `card` is that of the distances of a layer."""
+    return {
+        **card,
+        "distance": f"{CROSSNOBIS} of the responses: mean over pairs of repetitions f and g of "
+        "(x_f - y_f)^T P (x_g - y_g) / p, P the precision of the noise of all judged stimuli, shrunk towards its "
+        f"diagonal; of a layer, which has no noise, {card['distance']}",
+        "source": f"{card['source']}; Walther et al. 2016, NeuroImage 137:188; Diedrichsen & Kriegeskorte 2017, PLoS "
+        "Comput Biol 13:e1005508 (crossnobis)",
+        "known failure": f"{card['known failure']}; dissimilarities of the brain can be below 0, those of a layer "
+        "cannot; neither is blind to unequal means: what drives a whole population is far from the rest whatever its "
+        "pattern; repetitions must have independent noise",
+    }
 
 
 def _rdms(vectors: Doubles, n_stimuli: int) -> RDMs:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from alignment.resampling import Subjects
+from alignment.resampling import Subjects, pseudo_values, resamples_subjects, shared_training
 from alignment.rsa import Bounds
 from alignment.samples import Samples
 from benchmarks.similarity.judged import Counts, Fold
@@ -69,8 +69,8 @@ def of_fold(
     return OfFold(values, resampled, deviations)
 
 
-def samples_of(folds: Sequence[OfFold], rows: Sequence[int], *, subjects: Subjects) -> Samples:
-    """Mean over folds, each with its own row."""
+def samples_of(folds: Sequence[OfFold], rows: Sequence[int], *, subjects: Subjects, fitted: bool) -> Samples:
+    """Mean over folds, each with its own row; `fitted` on the stimuli of the other folds or not."""
     picked = list(zip(folds, rows, strict=True))
     resampled = [fold.resampled[row] for fold, row in picked if fold.resampled is not None]
     return Samples(
@@ -79,6 +79,7 @@ def samples_of(folds: Sequence[OfFold], rows: Sequence[int], *, subjects: Subjec
         n_stimuli=sum(fold.deviations.shape[2] for fold in folds),
         deviations=np.concatenate([fold.deviations[row] for fold, row in picked], axis=1) / len(folds),
         subjects=subjects,
+        overlap=shared_training(len(folds)) if fitted else 1.0,
     )
 
 
@@ -97,21 +98,28 @@ def bounds_of(
     summaries : per fold, (subject, entry)
     counts : per fold, (resample, stimulus)
     """
-    found, again, left_out = [], [], []
+    sampled = resamples_subjects(len(summaries[0]), subjects=subjects)
+    found, again, left_out, without = [], [], [], []
     for fold, of_subjects, drawn in zip(folds, summaries, counts, strict=True):
         n_stimuli = len(fold.stimuli)
         found.append(strategy.bounds(of_subjects, n_stimuli=n_stimuli))
         again.append(strategy.resampled_bounds(of_subjects, drawn))
         left_out.append(strategy.bound_deviations(of_subjects, n_stimuli=n_stimuli))
+        if sampled:
+            others = [np.delete(of_subjects, subject, axis=0) for subject in range(len(of_subjects))]
+            without.append(np.array([np.mean(strategy.bounds(each, n_stimuli=n_stimuli), axis=1) for each in others]))
 
     def samples(side: int) -> Samples:
         resampled = np.mean([bounds[side].T for bounds in again], axis=0)
+        values = np.mean([bounds[side] for bounds in found], axis=0)
         return Samples(
-            np.mean([bounds[side] for bounds in found], axis=0),
+            values,
             # NaN where the measure is not resampled
             resampled if np.isfinite(resampled).all() else None,
             n_stimuli=sum(len(fold.stimuli) for fold in folds),
             deviations=np.concatenate([bounds[side] for bounds in left_out], axis=1) / len(folds),
+            # each subject stands in the pools of the others
+            pseudo_values=pseudo_values(values.mean(), np.mean(without, axis=0)[:, side]) if sampled else None,
             subjects=subjects,
         )
 

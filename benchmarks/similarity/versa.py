@@ -10,6 +10,8 @@ import xarray as xr
 
 from alignment import fingerprint
 from alignment.encoding import TensorFeatures
+from alignment.errors import RequestError
+from alignment.invariances import said_of
 from alignment.models.base import Model
 from benchmarks.choices import Inference
 from benchmarks.contracts import Part, Session
@@ -33,7 +35,14 @@ class VoxelReweighted(Similarity):
     ----------
     ridge : the benchmark whose predictions are compared
     name, dataset, strategy, recording, inference, marks, unshuffled : as of `Similarity`
+
+    Raises
+    ------
+    RequestError
+        The strategy compares single trials.
     """
+
+    fitted = True
 
     def __init__(
         self,
@@ -47,6 +56,11 @@ class VoxelReweighted(Similarity):
         marks: Sequence[str] = (),
         unshuffled: Similarity | None = None,
     ) -> None:
+        if strategy.over_repetitions:
+            raise RequestError(
+                f"{name}: benchmark.distance={strategy.distance} means nothing to versa: what a ridge predicts is in "
+                "units of the responses, not of their noise; choose another distance, or benchmark.measure=rsa"
+            )
         super().__init__(
             name,
             dataset,
@@ -115,6 +129,9 @@ class VoxelReweighted(Similarity):
             **super().describe(),
             "measure": "RDM of the responses that a ridge predicts to held-out stimuli, compared with the RDM of the "
             "measured ones, averaged over splits, mean over subjects",
+            "formula": "s(a, b), s the comparator, a the distances of every two predictions X B of a ridge, b those of "
+            "the responses",
+            "invariances": said_of(self.ridge.strategy.invariances),
             "layer": "chosen inside the training stimuli of each split, by the ridge's cross-validated score",
             "source": "Khaligh-Razavi & Kriegeskorte 2014, PLoS Comput Biol 10:e1003915; Konkle & Alvarez 2022, Nat "
             "Commun 13:491 (veRSA)",

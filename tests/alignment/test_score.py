@@ -9,7 +9,14 @@ import pytest
 from scipy import stats
 
 from alignment.errors import RequestError
-from alignment.resampling import resampled_correlations, resampled_medians, standard_error, stimulus_counts
+from alignment.resampling import (
+    pseudo_values,
+    resampled_correlations,
+    resampled_medians,
+    shared_training,
+    standard_error,
+    stimulus_counts,
+)
 from alignment.samples import Estimate, Samples
 from alignment.score import Score, false_discovery, paired_difference, score
 
@@ -209,3 +216,34 @@ def test_a_score_survives_json() -> None:
         Score.from_dict({**measured.to_dict(), "status": "fine"})
     with pytest.raises(RequestError, match="fields"):
         Score.from_dict({"raw": None})
+
+
+def test_folds_that_train_on_each_other_have_the_variance_of_nadeau_and_bengio() -> None:
+    """Equation 9: (1 / J + n_test / n_train) in the place of 1 / J."""
+    values, resampled = np.array([0.3]), np.random.default_rng(2).normal(0.3, 0.1, (1, 500))
+    alone, _ = standard_error(values, resampled, n_stimuli=100)
+    for folds in (2, 5, 10):
+        wider, freedom = standard_error(values, resampled, n_stimuli=100, overlap=shared_training(folds))
+        shift = abs(resampled.mean() - 0.3)
+        expected = (1 / folds + 1 / (folds - 1)) / (1 / folds)
+        assert (wider**2 - shift**2) / (alone**2 - shift**2) == pytest.approx(expected)
+        assert freedom == 99
+    both = Samples(values, resampled, n_stimuli=100, overlap=2.25)
+    assert both.minus(Samples(values, resampled + 0.1, n_stimuli=100)).overlap == 2.25
+
+
+def test_pseudo_values_give_the_jackknife_over_subjects() -> None:
+    """Of a statistic that is no mean: its delete-one variance, by definition."""
+    sample = np.random.default_rng(3).exponential(size=12)
+    left_out = np.array([np.delete(sample, i).var() for i in range(12)])
+    found = pseudo_values(sample.var(), left_out)
+    expected = 11 / 12 * np.square(left_out - left_out.mean()).sum()
+    assert found.var(ddof=1) / 12 == pytest.approx(expected)
+    still = np.zeros((12, 50))
+    error, _ = standard_error(np.full(12, sample.var()), still, n_stimuli=100, pseudo_values=found)
+    assert error == pytest.approx(np.sqrt(expected))
+    samples = Samples(sample, still, n_stimuli=100, pseudo_values=found)
+    difference = samples.minus(Samples(sample / 2, still, n_stimuli=100))
+    assert difference.pseudo_values == pytest.approx(found - sample / 2)
+    with pytest.raises(RequestError, match=r"pseudo_values: shape \(3,\) is not \(12,\)"):
+        Samples(sample, still, n_stimuli=100, pseudo_values=found[:3])

@@ -12,7 +12,18 @@ N_RESAMPLES = 2000
 
 
 def named(
-    model, value, *, benchmark="v4-ridge", null=None, noise=0.02, common=None, splits=None, measure="ridge", p=0.01
+    model,
+    value,
+    *,
+    benchmark="v4-ridge",
+    null=None,
+    of=None,
+    data="v4",
+    noise=0.02,
+    common=None,
+    splits=None,
+    measure="ridge",
+    p=0.01,
 ):
     random = np.random.default_rng(sum(map(ord, model + benchmark)))
     drawn = value + 0.02 * random.standard_normal(N_RESAMPLES) + (0 if common is None else common)
@@ -20,8 +31,8 @@ def named(
         model,
         benchmark,
         {
-            "model": {"name": model, "null": null},
-            "benchmark": {"name": "v4", "measure": measure},
+            "model": {"name": model, "null": null, "of": of or model},
+            "benchmark": {"name": "v4", "id": benchmark, "measure": measure, "of": data},
             "score": {"p_zero": p, "p_lower": None},
             "samples": packed(Samples(np.array([value]), drawn[None], n_stimuli=500)),
             "by_split": splits or {},
@@ -78,9 +89,9 @@ def test_models_are_tested_against_the_null_rows_that_belong_to_them():
         named("a", 0.5, p=0.01),
         named("b", 0.5, p=0.03),
         named("pixels", 0.4, null="pixels"),
-        named("a[untrained]", 0.49, null="untrained"),
-        named("b[untrained]", 0.1, null="untrained"),
-        named("net", 0.9, null="references"),
+        named("a[untrained]", 0.49, null="untrained", of="a"),
+        named("b[untrained]", 0.1, null="untrained", of="b"),
+        named("net", 0.9, null="references", p=0.04),
     ]
     found = p_values(rows)
     assert found["p_null"].isna().tolist() == [False, False, True, True, True, True]
@@ -88,5 +99,20 @@ def test_models_are_tested_against_the_null_rows_that_belong_to_them():
     assert found["p_null"][0] > 0.3
     assert found["p_null"][1] < 0.01
     assert found["p_zero"][:2].tolist() == pytest.approx([0.02, 0.03])
+    # published results are a family of their own, and so are null rows
+    assert found["p_zero"][5] == 0.04
     below = p_values([named("a", 0.3), named("pixels", 0.4, null="pixels")])
     assert below["p_null"][0] == 1
+
+
+def test_null_rows_of_other_data_or_of_another_model_of_that_name_do_not_count():
+    rows = [
+        named("net@1", 0.5, of="first", data="old"),
+        named("net@2", 0.5, of="second", data="new"),
+        named("pixels", 0.1, null="pixels", data="old"),
+        named("pixels", 0.9, null="pixels", data="new"),
+        named("net[untrained]", 0.9, null="untrained", of="second", data="old"),
+    ]
+    found = p_values(rows)["p_null"]
+    assert found[0] < 0.01
+    assert found[1] == 1

@@ -17,6 +17,7 @@ PREDICTIVITY = {
     "soft-matching": "mine-soft-matching-avg4x4-units1000",
     "reverse": "mine-reverse-ridge-loo-avg4x4-units1000",
     "unique": "mine-unique-over-pixels-ridge-loo-avg4x4",
+    "fragility": "mine-fragility-linf-1/255-20steps-ridge-loo-avg4x4",
 }
 
 
@@ -44,10 +45,17 @@ def test_an_id_names_the_variant_and_a_card_says_what_it_is(measure, name, data)
     made = built(measure, data)
     assert made.id == name
     card = made.describe()
-    assert {"measure", "layer", "invariances", "method", "known failure", "intervals"} <= card.keys()
+    assert {"measure", "formula", "layer", "invariances", "source", "known failure", "intervals"} <= card.keys()
     assert all(card.values())
     assert "\n" not in "".join(map(str, card.values()))
     assert ("ceiling" in card["measure"]) != ("ceiling" in card)
+
+
+@pytest.mark.parametrize("measure", [*PREDICTIVITY, "rsa", "cka-linear"])
+def test_the_only_subject_is_not_resampled(measure, data):
+    words = ["benchmark.subjects=resampled", *(["benchmark.components=5"] if measure in ("pls", "pcr") else [])]
+    with pytest.raises(RequestError, match=r"^mine: benchmark\.subjects=resampled: one subject cannot be resampled"):
+        built(measure, data, *words).check()
 
 
 @pytest.mark.parametrize(

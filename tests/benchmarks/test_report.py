@@ -23,6 +23,8 @@ def board(*, bounded: bool) -> SimpleNamespace:
             "layer": "features.denseblock4.denselayer16",
             **dict(zip(("raw", "raw_low", "raw_high"), (-0.123 - shift, -0.456, -0.012), strict=True)),
             **dict(zip(("normalised", "normalised_low", "normalised_high"), (-0.234, -0.567, -0.034), strict=True)),
+            "clean": float("nan"),
+            "flags": "",
             "ceiling": 0.789,
             "ceiling_lower": 0.345 if bounded else float("nan"),
             "n_stimuli": 73_000,
@@ -30,6 +32,8 @@ def board(*, bounded: bool) -> SimpleNamespace:
             "n_subjects": 8,
             "status": "undefined",
             "p_value": 0.0312,
+            "p_lower": 0.0123,
+            "subjects_resampled": True,
             "null": null,
         }
         for shift, benchmark in enumerate(IDS)
@@ -75,3 +79,40 @@ def test_numbers_of_other_tables_stay_on_one_line():
     means = pd.DataFrame({"model": [LONG], "measure": [IDS[0]], "raw": [-0.123], "normalised": [0.456]})
     text = "\n".join(lines(report.means_table(SimpleNamespace(means=means)), width=40))
     assert "-0.123" in text and "0.456" in text and "…" not in text
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_score_under_attack_stands_beside_the_clean_one_and_its_flags(width):
+    rows = board(bounded=False).rows.assign(ceiling=float("nan"), normalised=float("nan"), n_subjects=float("nan"))
+    rows = rows.assign(clean=0.915, clean_low=0.896, clean_high=0.931, status="ok")
+    rows.loc[0, ["status", "flags"]] = ("unreliable", "flat: no usable input gradient")
+    text = "\n".join(lines(report.leaderboard_table("title", SimpleNamespace(rows=rows), width=width), width=width))
+    assert text.count("0.915") == len(rows)
+    assert "unreliable" in text and "flat:" in text
+    # columns that no row fills are left out
+    assert "ceiling" not in text and "normalised" not in text and "subjects" not in text
+
+
+def test_parts_of_scores_have_a_column_for_each_model():
+    figures = pd.DataFrame(
+        [("net", "a-robust", "clean", 0.9), ("net", "a-robust", "square", 0.2), ("odd", "a-robust", "clean", 0.8)],
+        columns=["model", "benchmark", "figure", "value"],
+    )
+    (table,) = report.figures_tables(SimpleNamespace(figures=figures))
+    shown = lines(table, width=80)
+    assert any(re.search(r"clean .* 0\.900 .* 0\.800", line) for line in shown)
+    assert any(re.search(r"square .* 0\.200 .* - ", line) for line in shown)
+    assert report.figures_tables(SimpleNamespace(figures=figures.iloc[:0])) == []
+
+
+def test_the_side_of_the_lower_bound_comes_with_its_p_value():
+    rows = board(bounded=True).rows
+    rows["p_lower"], rows["subjects_resampled"] = 0.0321, False
+    rows.loc[0, ["raw", "status"]] = (0.5, "ok")
+    rows.loc[1, ["raw", "status"]] = (0.2, "ok")
+    text = "\n".join(lines(report.leaderboard_table("title", SimpleNamespace(rows=rows), width=200), width=200))
+    assert text.count("0.345 beaten, p = 0.032") == 1
+    assert text.count("0.345 not beaten, p = 0.032") == 1
+    # subjects who do not agree above chance have no bound that means anything
+    assert text.count("beaten") == 2
+    assert "8 fixed" in text

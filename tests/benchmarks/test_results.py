@@ -23,13 +23,14 @@ def record(
 ):
     return {
         "key": key or f"{model}-{benchmark}-{measure}-{version}-{model_print[0]}{data_print[0]}",
-        "model": {"name": model, "fingerprint": model_print, "null": None},
+        "model": {"name": model, "fingerprint": model_print, "null": None, "of": model_print},
         "benchmark": {
             "name": benchmark,
             "id": f"{benchmark}-{measure}",
             "measure": measure,
             "version": version,
             "fingerprint": data_print,
+            "of": data_print,
         },
         "layer": {"name": "layer1", "time_bin": 0.0, "share": 0.8},
         "score": {
@@ -48,6 +49,10 @@ def record(
         },
         "samples": packed(Samples(np.array([raw]), raw + 0.05 * np.sin(np.arange(100.0))[None], n_stimuli=100)),
         "by_split": {},
+        "clean": None,
+        "clean_samples": None,
+        "flags": [],
+        "figures": [],
         "surface": [{"layer": "layer1", "time_bin": 0.0, "raw": raw, "raw_low": raw - 0.1, "raw_high": raw + 0.1}],
         "provenance": {"created": "2026-01-01"},
     }
@@ -97,6 +102,32 @@ def test_two_states_of_the_data_are_told_apart():
     assert sorted(board.rows["benchmark"]) == ["v4.a-ridge@aaaaaaaa", "v4.a-ridge@bbbbbbbb"]
 
 
+def attacked(model, *, raw, clean, flags=()):
+    made = record(model, raw=raw, measure="robust")
+    estimate = {"value": clean, "low": clean - 0.01, "high": clean + 0.01}
+    parts = [["left: square", raw], ["left: apgd-ce", raw + 0.1]]
+    return {**made, "clean": estimate, "flags": list(flags), "figures": parts}
+
+
+def test_clean_scores_flags_and_parts_stand_beside_the_score(tmp_path):
+    records = [attacked("weak", raw=0.1, clean=0.9), attacked("odd", raw=0.8, clean=0.9, flags=["flat: none", "slope"])]
+    board = leaderboard([*records, record()], ["v4.a"])
+    rows = {row["model"]: row for row in board.rows.to_dict("records")}
+    assert (rows["weak"]["clean"], rows["weak"]["clean_low"], rows["weak"]["flags"]) == (0.9, pytest.approx(0.89), "")
+    assert rows["odd"]["flags"] == "flat: none; slope"
+    assert np.isnan(rows["net"]["clean"])
+    path = save_leaderboard(tmp_path, "v4.a", board)
+    with path.with_name("v4.a.figures.csv").open() as file:
+        figures = list(csv.DictReader(file))
+    # models as the table ranks them, parts in the order of the measure
+    assert [(row["model"], row["figure"], row["value"]) for row in figures] == [
+        ("odd", "left: square", "0.800000"),
+        ("odd", "left: apgd-ce", "0.900000"),
+        ("weak", "left: square", "0.100000"),
+        ("weak", "left: apgd-ce", "0.200000"),
+    ]
+
+
 def test_a_missing_score_is_an_incomplete_row():
     board = leaderboard([record(), record("other"), record("net", benchmark="v4.b")], ["v4.a", "v4.b"])
     missing = board.rows[board.rows["status"] == "incomplete"]
@@ -127,7 +158,7 @@ def test_records_that_are_damaged_or_of_another_schema_are_named(tmp_path):
         load_records(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"schema": 1, "key": "k"}'])
+@pytest.mark.parametrize("content", ["[]", "{}", '{"schema": 2, "key": "k"}'])
 def test_json_that_is_no_record_is_named(tmp_path, content):
     save_record(tmp_path, record()).write_text(content)
     with pytest.raises(DataError, match="no record: it lacks some of"):
@@ -148,7 +179,8 @@ def test_one_content_has_one_name_in_all_rows(tmp_path):
     }
     assert board.means["model"].tolist() == ["net@aaaaaaaa"]
     path = save_leaderboard(tmp_path, "v4", board)
-    assert {line.split(",")[12] for line in path.read_text().splitlines()[1:]} == {"100", ""}
+    column = ROW.index("n_stimuli")
+    assert {line.split(",")[column] for line in path.read_text().splitlines()[1:]} == {"100", ""}
 
 
 def test_shuffled_responses_are_no_other_data(tmp_path):

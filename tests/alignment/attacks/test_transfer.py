@@ -18,6 +18,16 @@ def test_rows_are_sources_and_columns_targets(linear) -> None:
     models = {"a": problem.logits, "b": other}
     found = transfer(models, FGSM(), pixels=pixels, labels=labels, threat=threat, seeds=problem.seeds, batch_size=17)
     assert found.shape == (3, 2, 60)
+    against_b = transfer(
+        {"b": other},
+        FGSM(),
+        targets={"a": problem.logits},
+        pixels=pixels,
+        labels=labels,
+        threat=threat,
+        seeds=problem.seeds,
+    )
+    assert torch.equal(against_b[1, 0], found[2, 0])
     signs = (1 - 2 * labels)[:, None]
     normals = [(model.weight[0] - model.weight[1]).double() for model in models.values()]
     offsets = [(model.bias[0] - model.bias[1]).double() for model in models.values()]
@@ -27,7 +37,7 @@ def test_rows_are_sources_and_columns_targets(linear) -> None:
         for column in range(2):
             gaps = signs[:, 0] * (images @ normals[column] + offsets[column])
             clear = gaps.abs() > 1e-4
-            assert torch.equal(found[row, column][clear], gaps[clear] > 0)
+            assert torch.equal(found[row, column][clear] == 1, gaps[clear] > 0)
     left = found.double().mean(2)
     assert left[1, 0] < left[2, 0] < left[0, 0]
     assert left[2, 1] < left[1, 1] < left[0, 1]

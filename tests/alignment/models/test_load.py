@@ -8,7 +8,16 @@ import torchvision
 from torch import nn
 
 from alignment.errors import DataError, RequestError
-from alignment.models import check_model, describe_model, has_weights, load_model, model, model_names, untrained
+from alignment.models import (
+    check_layers,
+    check_model,
+    describe_model,
+    has_weights,
+    load_model,
+    model,
+    model_names,
+    untrained,
+)
 from alignment.models.catalogue import MODELS
 from alignment.models.torchvision import published_file
 
@@ -224,8 +233,11 @@ def test_a_network_without_default_layers_names_its_modules(tmp_path):
         "    net.image_size = (2, 2)\n    return net\n"
     )
     message = r"flat:build: no layer to record at by default; name some of its modules \(model.layers=\): 0, 1$"
+    flat = load_model(f"{tmp_path}/flat.py:build", cache=tmp_path)
+    assert flat.layers == ()
     with pytest.raises(RequestError, match=message):
-        load_model(f"{tmp_path}/flat.py:build", cache=tmp_path)
+        check_layers(flat)
+    check_layers(load_model(f"{tmp_path}/flat.py:build", layers=["1"], cache=tmp_path))
 
 
 def test_a_layer_named_twice_is_named_once(mine, tmp_path):

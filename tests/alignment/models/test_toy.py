@@ -24,6 +24,10 @@ def test_learns_the_digits(cache):
     assert model.layers == ("stage1", "stage2", "stage3", "pool")
 
 
+def test_the_held_out_digits_are_the_same_whatever_the_seed():
+    assert torch.equal(split(Recipe(seed=1), 1797)[1], split(Recipe(), 1797)[1])
+
+
 def test_is_trained_once_and_named_by_its_recipe(cache):
     recipe = Recipe()
     path = trained_weights(recipe, cache=cache)

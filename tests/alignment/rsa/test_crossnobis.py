@@ -1,15 +1,21 @@
-"""Cross-validated distances and noise precision against rsatoolbox, a loop over folds, and known noise."""
+"""Cross-validated distances against rsatoolbox, a loop over folds, and known noise."""
 
 from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from rsatoolbox.data import Dataset
-from rsatoolbox.data.noise import prec_from_measurements, prec_from_unbalanced
+from rsatoolbox.data.noise import prec_from_unbalanced
 from rsatoolbox.rdm import calc_rdm
 
+from alignment.encoding import TensorFeatures
 from alignment.errors import DataError, RequestError
-from alignment.rsa.crossnobis import crossnobis, noise_precision
+from alignment.rsa.crossnobis import crossnobis, crossnobis_of_trials
+from alignment.rsa.noise import noise_precision
+
+# of rsatoolbox
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
 
 STIMULI, FOLDS, NEUROIDS = 7, 4, 11
 NAMES = [f"s{number}" for number in range(STIMULI)]
@@ -32,19 +38,70 @@ def toolbox(values: np.ndarray, stimuli: np.ndarray, folds: np.ndarray, precisio
 
 @pytest.mark.parametrize("whiten", [False, True])
 @pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
 def test_balanced_data_give_what_rsatoolbox_gives(recorded, whiten: bool, times: int) -> None:
     values, stimuli, folds = recorded
     values = np.concatenate([values + number * np.sin(values) for number in range(times)])
     stimuli, folds = np.tile(stimuli, times), np.tile(folds, times)
-    precision = noise_precision(values, stimuli=stimuli.tolist()) if whiten else None
+    precision = noise_precision(torch.from_numpy(values), stimuli=stimuli.tolist()) if whiten else None
+    expected = toolbox(values, stimuli, folds, None if precision is None else precision.numpy())
     mixed = np.random.default_rng(1).permutation(len(values))
-    found = crossnobis(
-        values[mixed], stimuli=stimuli[mixed].tolist(), folds=folds[mixed].tolist(), precision=precision, subject="x"
+    given = {"stimuli": stimuli[mixed].tolist(), "folds": folds[mixed].tolist(), "precision": precision}
+    for feature_chunk in (None, 1, 4):
+        source = TensorFeatures(torch.from_numpy(values[mixed]))
+        found = crossnobis(source, **given, subject="x", feature_chunk=feature_chunk)
+        assert (found.distance, found.subjects) == ("crossnobis/units", ("x",))
+        np.testing.assert_allclose(found.select(NAMES).dissimilarities[0], expected, rtol=0, atol=1e-12)
+
+
+def test_a_mean_a_million_times_the_spread_costs_nothing(recorded) -> None:
+    values, stimuli, folds = recorded
+    given = {"stimuli": stimuli.tolist(), "folds": folds.tolist()}
+    shifted = torch.from_numpy(values + 1e6 * np.arange(1, NEUROIDS + 1))
+    for precision in (None, noise_precision(torch.from_numpy(values), stimuli=given["stimuli"])):
+        found = crossnobis(shifted, **given, precision=precision).dissimilarities
+        expected = crossnobis(shifted - shifted[0], **given, precision=precision).dissimilarities
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
+
+
+def test_float32_responses_are_summed_in_float64(recorded) -> None:
+    values, stimuli, folds = recorded
+    single = torch.from_numpy(values).float()
+    found = crossnobis(single, stimuli=stimuli.tolist(), folds=folds.tolist())
+    expected = toolbox(single.double().numpy(), stimuli, folds, None)
+    np.testing.assert_allclose(found.dissimilarities[0], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("shrinkage", "method"), [("diagonal", "shrinkage_diag"), ("identity", "shrinkage_eye")])
+def test_trials_give_what_rsatoolbox_gives_with_their_noise(recorded, shrinkage: str, method: str) -> None:
+    values, stimuli, folds = recorded
+    trials = values.reshape(STIMULI, FOLDS, NEUROIDS).transpose(0, 2, 1)
+    found = crossnobis_of_trials(trials, stimuli=NAMES, shrinkage=shrinkage, subject="x")
+    data = Dataset(values.copy(), obs_descriptors={"stimulus": stimuli})
+    expected = toolbox(values, stimuli, folds, prec_from_unbalanced(data, "stimulus", method=method))
+    np.testing.assert_allclose(found.dissimilarities[0], expected, rtol=0, atol=1e-10)
+    assert (found.stimuli, found.subjects) == (tuple(NAMES), ("x",))
+
+
+def test_trials_that_are_missing_are_left_out(recorded) -> None:
+    values, stimuli, folds = recorded
+    trials = values.reshape(STIMULI, FOLDS, NEUROIDS).transpose(0, 2, 1).copy()
+    trials[2, :, 1] = trials[4, :, 3] = np.nan
+    kept = np.ones(len(values), bool)
+    kept[[2 * FOLDS + 1, 4 * FOLDS + 3]] = False
+    given = {"stimuli": stimuli[kept].tolist(), "folds": folds[kept].tolist()}
+    shown = torch.from_numpy(values[kept])
+    expected = crossnobis(shown, **given, precision=noise_precision(shown, stimuli=given["stimuli"]))
+    np.testing.assert_allclose(
+        crossnobis_of_trials(trials, stimuli=NAMES).dissimilarities, expected.dissimilarities, rtol=0, atol=1e-12
     )
-    assert (found.distance, found.subjects) == ("crossnobis/units", ("x",))
-    expected = toolbox(values, stimuli, folds, precision)
-    np.testing.assert_allclose(found.select(NAMES).dissimilarities[0], expected, rtol=0, atol=1e-12)
+    trials[3, 5, 0] = np.nan
+    with pytest.raises(DataError, match="1 neuroids miss trial 0 of 's3'"):
+        crossnobis_of_trials(trials, stimuli=NAMES)
+    trials[3] = np.nan
+    with pytest.raises(DataError, match="1 stimuli, 's3' first, have no trial"):
+        crossnobis_of_trials(trials, stimuli=NAMES)
+    with pytest.raises(RequestError, match="of 1 stimuli"):
+        crossnobis_of_trials(trials, stimuli=["a"])
 
 
 def test_missing_presentations_leave_the_pairs_of_folds_that_have_both(recorded) -> None:
@@ -55,7 +112,10 @@ def test_missing_presentations_leave_the_pairs_of_folds_that_have_both(recorded)
     kept[[9, 10, 11]] = False
     precision = np.diag(np.linspace(1, 2, NEUROIDS))
     found = crossnobis(
-        values[kept], stimuli=stimuli[kept].tolist(), folds=folds[kept].tolist(), precision=precision
+        torch.from_numpy(values[kept]),
+        stimuli=stimuli[kept].tolist(),
+        folds=folds[kept].tolist(),
+        precision=torch.from_numpy(precision),
     ).select(NAMES)
     cell = {(s, f): values[i] for i, (s, f) in enumerate(zip(stimuli, folds, strict=True)) if kept[i]}
     expected = []
@@ -74,7 +134,8 @@ def test_noise_alone_has_distance_0_on_average_and_a_signal_its_own() -> None:
     draws = []
     for _ in range(2000):
         values = np.concatenate([signal + random.standard_normal((3, 5)) for _ in range(3)])
-        draws.append(crossnobis(values, stimuli=["a", "b", "c"] * 3, folds=np.repeat([0, 1, 2], 3)).dissimilarities[0])
+        found = crossnobis(torch.from_numpy(values), stimuli=["a", "b", "c"] * 3, folds=[0, 0, 0, 1, 1, 1, 2, 2, 2])
+        draws.append(found.dissimilarities[0])
     error = np.std(draws, axis=0) / np.sqrt(len(draws))
     assert (np.abs(np.mean(draws, axis=0) - [0, 1, 1]) < 4 * error).all()
     assert (error < 0.03).all()
@@ -82,77 +143,42 @@ def test_noise_alone_has_distance_0_on_average_and_a_signal_its_own() -> None:
     assert np.mean(draws, axis=0)[0] < 0.1
 
 
-@pytest.mark.parametrize("n_repetitions", [2, 6])
-def test_precision_is_that_of_rsatoolbox_with_the_freedom_of_residuals(n_repetitions: int) -> None:
-    random = np.random.default_rng(3)
-    values = random.standard_normal((STIMULI * n_repetitions, NEUROIDS)) @ random.standard_normal((NEUROIDS, NEUROIDS))
-    stimuli = np.repeat(NAMES, n_repetitions)
-    data = Dataset(values.copy(), obs_descriptors={"stimulus": stimuli})
-    found = noise_precision(values, stimuli=stimuli.tolist())
-    np.testing.assert_allclose(found, prec_from_unbalanced(data, "stimulus", method="shrinkage_diag"), rtol=1e-9)
-    # it takes the freedom of condition means for that of residuals unless told
-    freedom = STIMULI * (n_repetitions - 1)
-    theirs = prec_from_measurements(data, "stimulus", dof=freedom, method="shrinkage_diag")
-    np.testing.assert_allclose(found, theirs, rtol=1e-9)
-
-
-def test_precision_of_unequal_repetitions_within_sessions(recorded) -> None:
-    values, stimuli, _ = recorded
-    sessions = np.where(np.arange(len(values)) % 5 < 2, "first", "second")
-    # drifts between sessions are no noise
-    drifting = values + np.where(sessions == "first", 100.0, -100.0)[:, None]
-    cells = np.array([f"{s} {t}" for s, t in zip(stimuli, sessions, strict=True)])
-    data = Dataset(values.copy(), obs_descriptors={"cell": cells})
-    found = noise_precision(drifting, stimuli=stimuli.tolist(), sessions=sessions.tolist())
-    np.testing.assert_allclose(found, prec_from_unbalanced(data, "cell", method="shrinkage_diag"), rtol=1e-9)
-
-
-def test_much_data_give_the_precision_of_the_noise_itself() -> None:
-    random = np.random.default_rng(4)
-    mixing = np.eye(5) + random.standard_normal((5, 5)) / 4
-    stimuli = np.repeat(np.arange(1000), 20)
-    values = 10 * random.standard_normal((1000, 5))[stimuli] + random.standard_normal((20_000, 5)) @ mixing
-    found = noise_precision(values, stimuli=[str(number) for number in stimuli])
-    expected = np.linalg.inv(mixing.T @ mixing)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=0.05 * np.abs(expected).max())
-
-
-def test_more_neuroids_than_presentations_are_shrunk_until_they_invert() -> None:
-    values = np.random.default_rng(5).standard_normal((12, 40))
-    found = noise_precision(values, stimuli=["a", "b", "c"] * 4)
-    assert np.linalg.eigvalsh(found).min() > 0
-
-
 def test_bad_presentations_are_named_in_one_line(recorded) -> None:
-    values, stimuli, folds = recorded
+    responses, stimuli, folds = recorded
+    values = torch.from_numpy(responses)
     given = {"stimuli": stimuli.tolist(), "folds": folds.tolist()}
-    gap = values.copy()
+    gap = values.clone()
     gap[3, 2] = np.nan
-    for responses, change, message in [
-        (values[0], {}, "is not \\(presentation, neuroid\\)"),
+    for given_values, change, message in [
+        (values[0], {}, "give a floating point matrix"),
         (values, {"stimuli": ["a"]}, "1 stimulus ids for 28"),
+        (values, {"feature_chunk": 0}, "feature_chunk is 0"),
         (values, {"folds": [0]}, "1 fold labels for 28"),
         (values, {"folds": [0] * 28}, "between 2 at least"),
-        (values, {"precision": np.eye(3)}, r"precision is \(3, 3\)"),
-        (values, {"precision": np.triu(np.ones((NEUROIDS, NEUROIDS)))}, "not symmetric"),
+        (values, {"precision": torch.eye(3)}, r"precision is \(3, 3\)"),
+        (
+            values,
+            {"precision": torch.eye(NEUROIDS).index_put((torch.tensor(0), torch.tensor(1)), torch.tensor(0.5))},
+            "not symmetric",
+        ),
     ]:
         with pytest.raises(RequestError, match=message):
-            crossnobis(responses, **given | change)
-    with pytest.raises(DataError, match="1 neuroids, neuroid 2 first"):
+            crossnobis(given_values, **given | change)
+    with pytest.raises(DataError, match="units 0 to 11 hold a NaN"):
         crossnobis(gap, **given)
     with pytest.raises(DataError, match="every entry"):
         crossnobis(values[:3], stimuli=["a", "b", "c"], folds=[0, 1, 2])
 
 
-def test_noise_that_cannot_be_estimated_is_named_in_one_line(recorded) -> None:
-    values, stimuli, _ = recorded
-    with pytest.raises(DataError, match="noise shows where one is shown twice"):
-        noise_precision(values[:2], stimuli=["a", "b"])
-    with pytest.raises(RequestError, match="1 sessions for 28"):
-        noise_precision(values, stimuli=stimuli.tolist(), sessions=["x"])
-    still = values.copy()
-    still[:, 4] = np.repeat(np.linspace(0.1, 0.7, STIMULI), FOLDS)
-    with pytest.raises(DataError, match="1 neuroids, neuroid 4 first, do not vary"):
-        noise_precision(still, stimuli=stimuli.tolist())
-    with pytest.raises(DataError, match="3 neuroids from 1 degrees of freedom has no inverse"):
-        noise_precision(values[:2, :3], stimuli=["a", "a"])
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("whiten", [False, True])
+def test_gpu_and_cpu_agree(recorded, whiten: bool) -> None:
+    values, stimuli, folds = recorded
+    x = torch.from_numpy(values)
+    given = {"stimuli": stimuli.tolist(), "folds": folds.tolist()}
+    found = []
+    for device in ("cpu", "cuda"):
+        precision = noise_precision(x, stimuli=given["stimuli"], device=device) if whiten else None
+        found.append(crossnobis(x, **given, precision=precision, feature_chunk=4, device=device).dissimilarities)
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-11)

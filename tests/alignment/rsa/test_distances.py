@@ -52,10 +52,12 @@ def test_distances_are_those_of_rsatoolbox(distance: str) -> None:
 
 def test_mahalanobis_is_that_of_scipy_and_rsatoolbox() -> None:
     x, precision = draw(20, 30), precision_of(30)
-    found = rdm(x + 100, distance="squared-mahalanobis/units", precision=precision)
-    np.testing.assert_allclose(found, pdist(x, "mahalanobis", VI=precision.numpy()) ** 2 / 30, rtol=1e-9)
     theirs = calc_rdm(Dataset(x.numpy()), method="mahalanobis", noise=precision.numpy()).dissimilarities[0]
-    np.testing.assert_allclose(found, theirs, rtol=1e-9)
+    for feature_chunk in (None, 1, 8):
+        given = {"distance": "squared-mahalanobis/units", "precision": precision, "feature_chunk": feature_chunk}
+        found = rdm(x + 100, **given)
+        np.testing.assert_allclose(found, pdist(x, "mahalanobis", VI=precision.numpy()) ** 2 / 30, rtol=1e-9)
+        np.testing.assert_allclose(found, theirs, rtol=1e-9)
 
 
 @pytest.mark.parametrize("feature_chunk", [None, 50])

@@ -13,12 +13,11 @@ from alignment.rsa import RDMs, compare, to_rsatoolbox
 from alignment.rsa.pooling import Comparison, leave_one_out
 from alignment.rsa.resampling import (
     bound_deviations,
-    dual_bootstrap,
     resampled_bounds,
     resampled_similarities,
     similarity_deviations,
 )
-from alignment.rsa.weighted import midranks_of_integers, weighted_midranks
+from alignment.rsa.weighted_ranks import Order, balances_of_rows
 
 COUNT = 12
 IDS = tuple(f"s{i}" for i in range(COUNT))
@@ -76,20 +75,6 @@ def test_bounds_are_those_of_rsatoolbox(comparator, counts) -> None:
         assert (found.lower[index].mean(), found.upper[index].mean()) == pytest.approx(theirs, abs=1e-9)
 
 
-@pytest.mark.parametrize("comparator", COMPARATORS)
-def test_all_copies_of_a_left_out_subject_leave_together(comparator, counts) -> None:
-    subjects, comparison = rdms(3, 5), Comparison(comparator)
-    present = np.array([[2, 1, 0], [0, 3, 0], [1, 1, 1], [1, 2, 0], [0, 1, 2], [2, 0, 1], [1, 0, 2]])
-    found = resampled_bounds(subjects, counts, comparison=comparison, subject_counts=present)
-    everyone = repeated(subjects, counts[0]).take([0, 0, 1])
-    pooled = leave_one_out(everyone, comparison).upper
-    np.testing.assert_allclose(found.upper[0], [pooled[0], pooled[2], np.nan], rtol=0, atol=1e-9)
-    alone = compare(everyone.take([0]), everyone.take([2]), comparator=comparator)[0, 0]
-    # two copies of the first against the second, and the second against them
-    np.testing.assert_allclose(found.lower[0], [alone, alone, np.nan], rtol=0, atol=1e-9)
-    assert np.isnan(found.lower[1]).all() and np.isnan(found.upper[1, [0, 2]]).all()
-
-
 def test_the_jackknife_is_that_of_rdms_without_a_stimulus() -> None:
     models, subjects, comparison = rdms(2, 6), rdms(3, 7), Comparison("spearman")
     left_out = np.array(
@@ -125,29 +110,70 @@ def test_a_square_is_taken_of_each_similarity(counts) -> None:
     np.testing.assert_allclose(squared, plain**2, atol=1e-12)
 
 
-def test_weighted_midranks_are_those_of_scipy_on_repeated_entries() -> None:
+def test_balances_are_twice_the_centred_midranks_of_scipy_on_repeated_entries() -> None:
     random = np.random.default_rng(0)
     for values in (random.random(30), random.integers(0, 6, 30).astype(float)):
         weights = random.integers(0, 4, (5, 30)).astype(float)
-        found = weighted_midranks(values, torch.from_numpy(weights)).numpy()
-        whole = np.unique(values, return_inverse=True)[1]
-        tabled = midranks_of_integers(torch.from_numpy(np.tile(whole, (5, 1))), torch.from_numpy(weights)).numpy()
-        sorted_ = midranks_of_integers(torch.from_numpy(np.tile(whole * 99, (5, 1))), torch.from_numpy(weights)).numpy()
-        for row, w, ranks in zip(range(5), weights.astype(int), found, strict=True):
-            expected = stats.rankdata(np.repeat(values, w))
+        drawn = torch.from_numpy(weights)
+        whole = torch.from_numpy(np.unique(values, return_inverse=True)[1]).expand(5, -1)
+        found = {
+            "sorted once": Order.of(torch.from_numpy(values)).balances(drawn),
+            "by a table": balances_of_rows(whole.contiguous(), drawn),
+            "sorted in each": balances_of_rows(whole * 99 * 24, drawn),
+            "beyond 32 bits": balances_of_rows(whole * 2**33, drawn),
+        }
+        for row, w in enumerate(weights.astype(int)):
+            ranks = stats.rankdata(np.repeat(values, w))
             there = w > 0
-            firsts = np.cumsum(w)[there] - w[there]
-            for each in (ranks, tabled[row], sorted_[row]):
-                np.testing.assert_array_equal(each[there], expected[firsts])
+            expected = 2 * (ranks - ranks.mean())[np.cumsum(w)[there] - w[there]]
+            for balances in found.values():
+                np.testing.assert_array_equal(balances[row].numpy()[there], expected)
 
 
-def test_the_three_bootstraps_agree_with_rsatoolbox_in_distribution() -> None:
-    """Same scheme, other draws: means and standard deviations over resamples agree within their errors."""
+@pytest.mark.parametrize("comparator", THEIRS)
+def test_many_resamples_of_many_pairs_are_the_same_one_by_one(comparator) -> None:
+    """What is taken together to bound memory enters no number."""
+    random = np.random.default_rng(0)
+    names = tuple(map(str, range(80)))
+    of = RDMs(np.round(random.random((13, 3160)), 3), names)
+    models, subjects, comparison = of.take(range(10)), of.take([10, 11, 12]), Comparison(comparator)
+    drawn = stimulus_counts(80, "test", n_resamples=1100, seed=0)
+    together = resampled_similarities(models, subjects, drawn, comparison=comparison)
+    bounds = resampled_bounds(subjects, drawn, comparison=comparison)
+    for index in (0, 200, 1099):
+        alone = drawn[index : index + 1]
+        found = resampled_similarities(models, subjects, alone, comparison=comparison)[0]
+        np.testing.assert_allclose(found, together[index], rtol=0, atol=1e-12)
+        lower, upper = resampled_bounds(subjects, alone, comparison=comparison)
+        np.testing.assert_allclose([lower[0], upper[0]], [bounds.lower[index], bounds.upper[index]], rtol=0, atol=1e-12)
+
+
+def test_sums_beyond_what_float32_holds_stay_exact() -> None:
+    """Two stimuli that stand thousands of times give a weight above 2^24."""
+    models, subjects = rdms(2, 1, tied=True), rdms(3, 2, tied=True)
+    drawn = np.ones((1, COUNT), np.int64)
+    drawn[0, :2] = 7001
+    found = resampled_similarities(models, subjects, drawn, comparison=Comparison("spearman"))[0]
+    rows, columns = np.triu_indices(COUNT, k=1)
+    weights = drawn[0, rows] * drawn[0, columns]
+    a, b = (np.array([_centred_ranks(row, weights) for row in of.dissimilarities]) for of in (models, subjects))
+    lengths = [np.sqrt((weights * each**2).sum(1)) for each in (a, b)]
+    np.testing.assert_allclose(found, (weights * a) @ b.T / np.outer(*lengths), rtol=0, atol=1e-12)
+
+
+def _centred_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.array([(weights[values < one].sum() - weights[values > one].sum()) / 2 for one in values])
+
+
+def test_two_factor_errors_agree_with_the_bootstraps_of_rsatoolbox() -> None:
+    """Same scheme, other draws: means and deviations agree within their errors, with no subject drawn here."""
     from rsatoolbox.inference import eval_dual_bootstrap
     from rsatoolbox.model import ModelFixed
 
-    models, subjects = rdms(2, 10), rdms(6, 11)
-    ours = dual_bootstrap(models, subjects, comparison=Comparison("pearson"), n_resamples=4000, seed=1)
+    models, subjects, comparison = rdms(2, 10), rdms(6, 11), Comparison("pearson")
+    drawn = stimulus_counts(COUNT, "test", n_resamples=4000, seed=1)
+    ours = resampled_similarities(models, subjects, drawn, comparison=comparison)
+    bounds = resampled_bounds(subjects, drawn, comparison=comparison)
     np.random.seed(0)  # noqa: NPY002  their draws come from the global generator
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -157,15 +183,20 @@ def test_the_three_bootstraps_agree_with_rsatoolbox_in_distribution() -> None:
             method="corr",
             N=250,
         )
-    for position, kind in enumerate(("both", "subjects", "stimuli")):
-        drawn = theirs.evaluations[:, :, 0, 0, position]
-        assert ours.evaluations[kind].mean(0) == pytest.approx(drawn.mean(0), abs=4 * drawn.std(0).max() / 15)
-        assert ours.evaluations[kind].std(0) == pytest.approx(drawn.std(0), rel=0.2)
-    drawn = theirs.noise_ceiling[:, :, 0, 2]
-    assert ours.lower["stimuli"].std() == pytest.approx(drawn[0].std(), rel=0.2)
-    assert ours.upper["stimuli"].mean() == pytest.approx(drawn[1].mean(), abs=4 * drawn[1].std() / 15)
-    again = dual_bootstrap(models, subjects, comparison=Comparison("pearson"), n_resamples=4000, seed=1)
-    np.testing.assert_array_equal(again.evaluations["both"], ours.evaluations["both"])
+    both, people, stimuli = (theirs.evaluations[:, :, 0, 0, position] for position in range(3))
+    whole = compare(models, subjects, comparator="pearson")
+    n_subjects = len(subjects)
+    variances = {
+        "stimuli": (stimuli, ours.mean(2).var(0)),
+        "subjects": (people, whole.var(1) / n_subjects),
+        "both": (both, ours.mean(2).var(0) + ours.var(2).mean(0) / n_subjects),
+    }
+    for evaluated, variance in variances.values():
+        assert np.sqrt(variance) == pytest.approx(evaluated.std(0), rel=0.2)
+        assert ours.mean((0, 2)) == pytest.approx(evaluated.mean(0), abs=4 * evaluated.std(0).max() / 15)
+    their_bounds = theirs.noise_ceiling[:, :, 0, 2]
+    assert bounds.lower.mean(1).std() == pytest.approx(their_bounds[0].std(), rel=0.2)
+    assert bounds.upper.mean() == pytest.approx(their_bounds[1].mean(), abs=4 * their_bounds[1].std() / 15)
 
 
 @pytest.mark.parametrize(
@@ -174,12 +205,6 @@ def test_the_three_bootstraps_agree_with_rsatoolbox_in_distribution() -> None:
         (lambda a, b: resampled_similarities(a, b, np.ones((2, 5), int), comparison=Comparison()), "counts: shape"),
         (lambda a, b: resampled_similarities(a, b, np.eye(12, dtype=int), comparison=Comparison()), "fewer than 3"),
         (lambda a, b: resampled_bounds(a, np.ones((1, 12), int), comparison=Comparison()), "one subject has no others"),
-        (
-            lambda a, b: resampled_bounds(
-                b, np.ones((1, 12), int), comparison=Comparison(), subject_counts=np.ones((1, 9), int)
-            ),
-            "subject_counts",
-        ),
         (lambda a, b: Comparison("spearmann"), "did you mean spearman"),
         (lambda a, b: Comparison(pooling="best"), "pooling"),
     ],

@@ -115,10 +115,12 @@ def test_what_is_unique_stands_beside_the_parts_it_is_made_of(folder, rows):
     assert record["score"]["status"] == "no_ceiling"
     # the mean colour is the mean of the pixels
     assert abs(record["score"]["raw"]["value"]) < 0.03
-    found = record["details"]["subjects"]["subject1"]
-    assert found["alone"] > 0.9
-    assert found["shared"] == pytest.approx(found["alone"], abs=0.05)
-    assert found["other_chosen"][0] == {"layer": "blocks", "time_bin": 0.0}
+    parts = dict(record["figures"])
+    alone = parts["explained by the model alone"]
+    assert alone > 0.9
+    assert parts["shared"] == pytest.approx(alone, abs=0.05)
+    assert any("shared" in line and f"{parts['shared']:.3f}" in line for line in done.stdout.splitlines())
+    assert record["details"]["subjects"]["subject1"]["other_chosen"][0] == {"layer": "blocks", "time_bin": 0.0}
 
 
 @pytest.mark.parametrize(

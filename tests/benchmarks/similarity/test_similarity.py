@@ -224,7 +224,7 @@ def test_ids_name_distance_comparator_kernel_bias_and_pooling() -> None:
         "procrustes-avg4x4",
     }
     for each in (*STRATEGIES, ByRDM("squared-euclidean", squared)):
-        assert {"measure", "source", "invariances", "known failure"} <= each.card().keys()
+        assert {"measure", "formula", "source", "invariances", "known failure"} <= each.card().keys()
 
 
 def test_too_few_stimuli_are_refused() -> None:

@@ -1,0 +1,1 @@
+"""How accurate a network is, and what attacks and corruptions leave of that."""

@@ -1,0 +1,86 @@
+"""What the benchmarks of classification share: images with targets, shown whole, to models that can classify them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from alignment import seeds
+from alignment.errors import RequestError
+from alignment.models.base import Model
+from benchmarks.contracts import Part
+from benchmarks.datasets.base import LabelledDataSet
+
+# images that are computed, stored and resumed as one
+BLOCK = 128
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some of the images of a data set."""
+
+    ids: tuple[str, ...]
+    targets: tuple[int, ...]
+
+    def pixels(self, dataset: LabelledDataSet, model: Model, *, device: str) -> Tensor:
+        """(image, 3, row, column) float32 in [0, 1], whole images at the model's size."""
+        shown = replace(dataset.stimuli, visual_degrees=None)
+        return shown.pixels(self.ids, size=model.image_size).to(device)
+
+    def labels(self, *, device: str) -> Tensor:
+        """(image,) int64."""
+        return torch.tensor(self.targets, device=device)
+
+    def seeds(self, *names: str | int, root: int) -> list[int]:
+        """One per image, which depends on the image's id, the names and the root only."""
+        return [seeds.derive(root, *names, name) for name in self.ids]
+
+
+def blocks(dataset: LabelledDataSet, size: int = BLOCK) -> tuple[Block, ...]:
+    """All images, dealt out in turn, so that every block holds some of each part of a sorted data set."""
+    ids, targets = dataset.stimuli.ids, dataset.targets().tolist()
+    count = -(-len(ids) // size)
+    return tuple(Block(tuple(ids[start::count]), tuple(targets[start::count])) for start in range(count))
+
+
+def block_parts(dataset: LabelledDataSet) -> tuple[Part, ...]:
+    """A part for each block of images."""
+    count = len(blocks(dataset))
+    return tuple(Part(f"block {number + 1} of {count}", str(number)) for number in range(count))
+
+
+def check_classes(model: Model, dataset: LabelledDataSet) -> None:
+    """Whether a model's logits are of the classes of a data set.
+
+    Raises
+    ------
+    RequestError
+        The model has no logits, or another number of them.
+    """
+    if model.classes is None:
+        raise RequestError(
+            f"{model.name} has no logits (its classes are not named), so it cannot be judged on {dataset.name}"
+        )
+    if len(model.classes) != len(dataset.classes):
+        raise RequestError(
+            f"{model.name} tells {len(model.classes)} classes apart, {dataset.name} has {len(dataset.classes)}; "
+            "take a model or data of the same classes"
+        )
+
+
+@contextmanager
+def at_work(model: Model, *, device: str) -> Iterator[None]:
+    """The model on its device, its parameters without gradients, then as before."""
+    if model.module is None:
+        yield
+        return
+    model.module.to(device)
+    asked = [parameter.requires_grad for parameter in model.module.parameters()]
+    model.module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter, needed in zip(model.module.parameters(), asked, strict=True):
+            parameter.requires_grad_(needed)
