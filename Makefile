@@ -4,6 +4,9 @@ BIN := .venv/bin
 # threads that wait must not spin: other work may share the processors
 export OMP_WAIT_POLICY ?= PASSIVE
 
+# in two processes, each file of tests in one of them
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+
 .PHONY: demo test gpu slow check perf clean
 
 .venv/.base: pyproject.toml
@@ -20,13 +23,13 @@ demo: .venv/.base        ## score the toy model and its null rows on a simulated
 	$(BIN)/bench run suite=smoke
 
 test: .venv/.dev         ## everything that takes seconds
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(PARALLEL)
 
 gpu: .venv/.dev          ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
 slow: .venv/.dev         ## the tests that take minutes
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(BIN)/python -m pytest -m "slow and not gpu" $(PARALLEL)
 
 check: .venv/.dev        ## style, types, layers
 	$(BIN)/ruff check .

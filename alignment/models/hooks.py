@@ -143,20 +143,33 @@ def record_calls(
         The forward pass called a module less often than the probe's, or overwrote what the probe's did not.
     """
     recording = _Recording(wanted, sites=sites, reduce=reduce, batch=len(pixels))
-    owners: dict[nn.Module, list[str]] = {}
-    for name, child in module.named_modules(remove_duplicate=False):
-        if name in wanted:
-            owners.setdefault(child, []).append(name)
-    with _hooked({child: partial(recording.note, names) for child, names in owners.items()}), suppress(_Finished):
+    with _hooked(recording.hooks(module)), suppress(_Finished):
         module(pixels)
     return recording.outputs()
 
 
+def run_and_record(
+    module: nn.Module, pixels: Tensor, wanted: Mapping[str, Sequence[int]], *, sites: Mapping[str, Site]
+) -> tuple[Any, dict[str, list[Tensor]]]:
+    """What the network returns, and the outputs that `record_calls` gives, in one whole forward pass."""
+    recording = _Recording(wanted, sites=sites, reduce=lambda output: output, batch=len(pixels), to_the_end=True)
+    with _hooked(recording.hooks(module)):
+        final = module(pixels)
+    return final, recording.outputs()
+
+
 class _Recording:
     def __init__(
-        self, wanted: Mapping[str, Sequence[int]], *, sites: Mapping[str, Site], reduce: Reduce, batch: int
+        self,
+        wanted: Mapping[str, Sequence[int]],
+        *,
+        sites: Mapping[str, Site],
+        reduce: Reduce,
+        batch: int,
+        to_the_end: bool = False,
     ) -> None:
         self.wanted, self.sites, self.reduce, self.batch = wanted, sites, reduce, batch
+        self.to_the_end = to_the_end
         self.kept: dict[str, dict[int, Tensor]] = {name: {} for name in wanted}
         self.count = dict.fromkeys(wanted, 0)
         self.left = sum(len(set(calls)) for calls in wanted.values())
@@ -169,8 +182,16 @@ class _Recording:
             if call in self.wanted[name]:
                 self.kept[name][call] = self._keep(name, output)
                 self.left -= 1
-        if self.left == 0:
+        if self.left == 0 and not self.to_the_end:
             raise _Finished
+
+    def hooks(self, module: nn.Module) -> dict[nn.Module, Callable[[nn.Module, Any, Any], None]]:
+        """For every module that is recorded; one of several names notes all of them."""
+        owners: dict[nn.Module, list[str]] = {}
+        for name, child in module.named_modules(remove_duplicate=False):
+            if name in self.wanted:
+                owners.setdefault(child, []).append(name)
+        return {child: partial(self.note, names) for child, names in owners.items()}
 
     def _keep(self, name: str, output: Any) -> Tensor:
         site = self.sites[name]

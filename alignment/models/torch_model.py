@@ -1,7 +1,7 @@
 """Any `nn.Module` as a `Model`, by hooks that count calls."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from alignment.errors import RequestError, unknown
 from alignment.models import module_fingerprint
 from alignment.models.base import DEFAULT_VISUAL_DEGREES, STEP, Model
 from alignment.models.default_layers import default_layers
-from alignment.models.hooks import Reduce, Site, evaluating, probe, record_calls
+from alignment.models.hooks import Reduce, Site, evaluating, probe, record_calls, run_and_record
 from alignment.registry import foreign_code
 
 # raised when an unchanged network's recorded activations would change
@@ -228,6 +228,40 @@ class TorchModel:
         if not self.stochastic:
             return forward(pixels)
         return torch.cat(list(self._seeded(forward, pixels, seeds)))
+
+    def logits_and_activations(
+        self,
+        pixels: Tensor,
+        layers: Sequence[str],
+        *,
+        time_bins: Sequence[float] | None = None,
+        mode: Callable[[nn.Module], AbstractContextManager[object]] = evaluating,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Class scores and activations of one forward pass, differentiable, for those who train.
+
+        Parameters
+        ----------
+        pixels, layers, time_bins : as of `record`
+        mode : entered with the network around the pass; evaluation mode when not given
+
+        Returns
+        -------
+        (batch, time_bin, class), and layer -> (batch, time_bin, *unit)
+
+        Raises
+        ------
+        RequestError
+            As of `logits` and `record`, or the network draws random numbers, which would differ between its passes.
+        """
+        if self.classes is None:
+            raise RequestError(f"{self.name} has no logits: its classes are not named (classes=)")
+        if self.stochastic:
+            raise RequestError(f"{self.name} is stochastic; give a network that draws no random numbers")
+        wanted = {layer: self._calls(layer, time_bins) for layer in layers}
+        prepared = self._prepare(pixels)
+        with mode(self.module):
+            final, kept = run_and_record(self.module, prepared, wanted, sites=self.sites)
+        return self._scores(final), {layer: _stack(layer, outputs) for layer, outputs in kept.items()}
 
     def _probe(self) -> tuple[dict[str, Site], Any]:
         size = self.image_size or PROBE_SIZE

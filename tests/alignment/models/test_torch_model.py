@@ -1,4 +1,5 @@
 import copy
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -198,6 +199,43 @@ class Pyramid(nn.Module):
 
     def forward(self, x):
         return self.conv(self.act(self.conv(self.act(x))))
+
+
+def test_one_pass_gives_what_two_give(pixels):
+    model = recurrent(classes=tuple("abcdefg"))
+    logits, kept = model.logits_and_activations(pixels, ["cell", "entry"])
+    assert torch.equal(logits, model.logits(pixels))
+    assert torch.equal(kept["cell"], model.record(pixels, ["cell"])["cell"])
+    (logits.sum() + kept["entry"].square().sum()).backward()
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in model.module.parameters())
+
+
+def test_a_pass_in_another_mode_is_left_in_the_one_before(pixels):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = TorchModel(module.eval(), name="bn", image_size=SIZE, layers=["1"], classes=tuple("abcd"))
+
+    @contextmanager
+    def training(net):
+        net.train()
+        try:
+            yield
+        finally:
+            net.eval()
+
+    before = module[1].running_mean.clone()
+    model.logits_and_activations(pixels, ["1"])
+    assert torch.equal(module[1].running_mean, before)
+    _, kept = model.logits_and_activations(pixels, ["1"], mode=training)
+    assert not torch.equal(module[1].running_mean, before)
+    assert kept["1"].mean((0, 1, 3, 4)).abs().max() < 1e-5
+    assert not module.training
+
+
+def test_a_network_without_classes_or_with_noise_has_no_such_pass(pixels):
+    with pytest.raises(RequestError, match="no logits"):
+        recurrent().logits_and_activations(pixels, ["cell"])
+    with pytest.raises(RequestError, match="stochastic"):
+        recurrent(classes=tuple("abcdefg"), stochastic=True).logits_and_activations(pixels, ["cell"])
 
 
 def test_a_layer_whose_calls_differ_in_shape_is_no_choice():
