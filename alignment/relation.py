@@ -16,6 +16,8 @@ LEAST_MODELS = 4
 # correlations this near to 1 have no finite transform
 NEAREST = 1 - 1e-4
 MOST_PERMUTATIONS = 9999
+# share of variance, below which rounding is all that is left
+NOTHING_LEFT = 1e-10
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,10 @@ def _check(scores: list[Scores], *, n_models: int, kind: Kind) -> None:
     for name, each in zip(("x", "y", "the score held fixed"), scores, strict=False):
         if np.ptp(each.values) == 0:
             raise RequestError(f"{name} is {each.values[0]:g} for all {n_models} models; there is nothing to relate")
+    columns = [each.values for each in scores]
+    for name, left, whole in zip(("x", "y"), _residuals(columns, kind), _prepared(columns, kind), strict=False):
+        if left @ left < NOTHING_LEFT * (whole @ whole):
+            raise RequestError(f"{name} follows from the score held fixed; nothing of it is left to relate")
 
 
 def _error(scores: list[Scores], *, kind: Kind, n_resamples: int, seed: int) -> float:
@@ -135,25 +141,34 @@ def _resample(scores: Scores, random: np.random.Generator) -> npt.NDArray[np.flo
 def _correlation(columns: list[npt.NDArray[np.float64]], kind: Kind) -> float:
     x, y = _residuals(columns, kind)
     size = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / size) if size > 0 else float("nan")
+    whole = np.sqrt(np.prod([each @ each for each in _prepared(columns, kind)[:2]]))
+    return float(x @ y / size) if size > NOTHING_LEFT * whole else float("nan")
 
 
 def _residuals(
     columns: list[npt.NDArray[np.float64]], kind: Kind
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """x and y, centred, less what a third explains of them."""
-    prepared = [stats.rankdata(each) if kind == "spearman" else each for each in columns]
-    x, y, *fixed = [each - each.mean() for each in prepared]
+    x, y, *fixed = _prepared(columns, kind)
     for third in fixed:
         x, y = (each - third * (each @ third) / (third @ third) for each in (x, y))
     return x, y
 
 
+def _prepared(columns: list[npt.NDArray[np.float64]], kind: Kind) -> list[npt.NDArray[np.float64]]:
+    ranked = [stats.rankdata(each) if kind == "spearman" else each for each in columns]
+    return [each - each.mean() for each in ranked]
+
+
 def _p_value(columns: list[npt.NDArray[np.float64]], *, kind: Kind, seed: int) -> float:
     x, y = _residuals(columns, kind)
+    fixed = _prepared(columns, kind)[2:]
 
     def statistic(shuffled: npt.NDArray[np.float64], axis: int = -1) -> npt.NDArray[np.float64]:
-        return np.abs(shuffled @ y)
+        # once shuffled, residuals go with the third score again
+        for third in fixed:
+            shuffled = shuffled - np.multiply.outer(shuffled @ third / (third @ third), third)
+        return np.abs(shuffled @ y) / np.sqrt(np.square(shuffled).sum(-1))
 
     tested = stats.permutation_test(
         (x,),

@@ -114,7 +114,7 @@ def relate_command(settings: Settings) -> None:
     output = report.console()
     output.print(report.relation_table(name, found.table))
     x, y = found.table.iloc[0][["x", "y"]]
-    for path in save_relation(settings.results, name, found.table, plot=scatter(found.points, x=x, y=y)):
+    for path in save_relation(settings.results, found.table, found.points, plot=scatter(found.points, x=x, y=y)):
         output.print(str(path), soft_wrap=True)
 
 

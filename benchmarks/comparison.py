@@ -49,7 +49,7 @@ def p_values(named: Sequence[Named]) -> pd.DataFrame:
             "kind": [_kind(record) for _, _, record in named],
             "p_zero": [record["score"]["p_zero"] for _, _, record in named],
             "p_lower": [record["score"]["p_lower"] for _, _, record in named],
-            "p_null": [_against_nulls(each, named) if _is_own(each[2]) else None for each in named],
+            "p_null": [_against_nulls(each, named) if is_own(each[2]) else None for each in named],
         }
     ).astype({"p_zero": float, "p_lower": float, "p_null": float})
     for column in ("p_zero", "p_lower", "p_null"):
@@ -80,8 +80,18 @@ def paired(named: Iterable[Named], models: Sequence[str]) -> pd.DataFrame:
         for a, b in combinations([model for model in models if model in records], 2):
             first, second = _samples(records[a]), _samples(records[b])
             difference, p_value = paired_difference(first, second)
+            shown = [name if is_believed(records[name]) else f"{name} (unreliable)" for name in (a, b)]
             rows.append(
-                (benchmark, a, b, first.value, second.value, difference.value, difference.low, difference.high, p_value)
+                (
+                    benchmark,
+                    *shown,
+                    first.value,
+                    second.value,
+                    difference.value,
+                    difference.low,
+                    difference.high,
+                    p_value,
+                )
             )
     table = pd.DataFrame(rows, columns=list(PAIRED[:-1]))
     return table.assign(p_adjusted=false_discovery(table["p_value"].tolist()) if len(table) else [])
@@ -89,6 +99,8 @@ def paired(named: Iterable[Named], models: Sequence[str]) -> pd.DataFrame:
 
 def ranks(named: Iterable[Named]) -> pd.DataFrame:
     """The rank of each user's model in each benchmark, 1 the best, and where it lies in 95 % of resamples.
+
+    Unreliable scores have no rank.
 
     Returns
     -------
@@ -161,14 +173,19 @@ def _tau(values: Sequence[float], others: Iterable[Sequence[float]]) -> tuple[fl
 def _own_by(named: Iterable[Named], key: Any) -> dict[str, list[tuple[str, Record]]]:
     groups: dict[str, list[tuple[str, Record]]] = {}
     for model, benchmark, record in named:
-        if _is_own(record):
+        if is_own(record) and is_believed(record):
             groups.setdefault(key(record, benchmark), []).append((model, record))
     return groups
 
 
-def _is_own(record: Record) -> bool:
+def is_own(record: Record) -> bool:
     """Whether a row is a user's model and no null row."""
     return not record["model"]["null"]
+
+
+def is_believed(record: Record) -> bool:
+    """Whether a score may be ranked; one that its own flags call unreliable may not."""
+    return record["score"]["status"] != "unreliable"
 
 
 def _kind(record: Record) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from alignment.errors import RequestError, unknown
-from alignment.relation import KINDS, LEAST_MODELS, Relation, Scores, relation
+from alignment.relation import KINDS, LEAST_MODELS, Kind, Relation, Scores, relation
 from alignment.samples import Samples
-from benchmarks.comparison import Named
+from benchmarks.comparison import Named, is_believed, is_own
 from benchmarks.packing import unpacked
 
 Record = Mapping[str, Any]
@@ -32,7 +33,7 @@ class Related:
 
 
 def relate(named: Sequence[Named], x: str, y: str, *, seed: int = 0) -> Related:
-    """Correlate two benchmarks over the users' models; null rows and published results are left out.
+    """Correlate two benchmarks over the users' models; null rows, published results and unreliable scores are left out.
 
     Where one of the two has a clean accuracy beside its score, the correlations are also given with that held fixed.
 
@@ -47,7 +48,7 @@ def relate(named: Sequence[Named], x: str, y: str, *, seed: int = 0) -> Related:
         No such benchmark in the table (with near misses), a name that several measures share, or too few models that
         have both scores.
     """
-    own = [each for each in named if not each[2]["model"]["null"]]
+    own = [each for each in named if is_own(each[2]) and is_believed(each[2])]
     by_model = [_of(own, key, which) for key, which in ((x, "x"), (y, "y"))]
     models = [model for model in by_model[0] if model in by_model[1]]
     if len(models) < LEAST_MODELS:
@@ -60,7 +61,8 @@ def relate(named: Sequence[Named], x: str, y: str, *, seed: int = 0) -> Related:
     ids = [of_benchmark[0]["benchmark"]["id"] for of_benchmark in records]
     rows = [_row(ids, relation(*scores, kind=kind, seed=seed), given="") for kind in KINDS]
     if clean is not None and len(models) > LEAST_MODELS:
-        rows += [_row(ids, relation(*scores, given=clean, kind=kind, seed=seed), given="clean") for kind in KINDS]
+        left = [kind for kind in KINDS if not any(_follows(each, clean, kind) for each in scores)]
+        rows += [_row(ids, relation(*scores, given=clean, kind=kind, seed=seed), given="clean") for kind in left]
     points = pd.DataFrame({"model": models, **_columns("x", records[0]), **_columns("y", records[1])})
     return Related(points, pd.DataFrame(rows, columns=list(RELATION)))
 
@@ -91,11 +93,18 @@ def _resampled(samples: Sequence[Samples]) -> np.ndarray | None:
 def _clean(records: Sequence[Sequence[Record]]) -> Scores | None:
     """Clean accuracy of the models, of y before x."""
     for of_benchmark in reversed(records):
-        if all(each["clean_samples"] is not None for each in of_benchmark):
+        of_labels = all(each["score"]["n_subjects"] is None for each in of_benchmark)
+        if of_labels and all(each["clean_samples"] is not None for each in of_benchmark):
             found = _scores([each["clean_samples"] for each in of_benchmark])
             # it says nothing where it is the same for all
             return found if np.ptp(found.values) > 0 else None
     return None
+
+
+def _follows(scores: Scores, clean: Scores, kind: Kind) -> bool:
+    """Whether scores are a function of clean accuracy, of which nothing is left once that is held fixed."""
+    a, b = (stats.rankdata(each.values) if kind == "spearman" else each.values for each in (scores, clean))
+    return bool(np.corrcoef(a, b)[0, 1] ** 2 > 1 - 1e-9)
 
 
 def _columns(name: str, records: Sequence[Record]) -> dict[str, list[float]]:

@@ -201,10 +201,15 @@ def save_leaderboard(folder: Path, name: str, board: Leaderboard) -> Path:
     return write_whole(path, _csv(board.rows))
 
 
-def save_relation(folder: Path, name: str, table: pd.DataFrame, *, plot: bytes) -> tuple[Path, Path]:
-    """Write `<name>.relation.csv` and `<name>.relation.png` beside the leaderboards; where they lie."""
-    path = folder / "leaderboards" / f"{name}.relation.csv"
-    return write_whole(path, _csv(table)), write_whole(path.with_suffix(".png"), plot)
+def save_relation(folder: Path, table: pd.DataFrame, points: pd.DataFrame, *, plot: bytes) -> tuple[Path, ...]:
+    """Write `<x> and <y>.csv`, `.models.csv` and `.png`, a folder beside the leaderboards; where they lie."""
+    x, y = (key.replace("/", "_") for key in table.iloc[0][["x", "y"]])
+    place = folder / "relations"
+    return (
+        write_whole(place / f"{x} and {y}.csv", _csv(table)),
+        write_whole(place / f"{x} and {y}.models.csv", _csv(points)),
+        write_whole(place / f"{x} and {y}.png", plot),
+    )
 
 
 def _csv(frame: pd.DataFrame) -> bytes:

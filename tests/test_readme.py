@@ -58,11 +58,11 @@ def test_make_demo_is_the_smoke_suite(folder):
     "title",
     [
         "A first score in two minutes",
-        "More measures",
-        "How robust is it?",
+        pytest.param("More measures", marks=pytest.mark.slow),
+        pytest.param("How robust is it?", marks=pytest.mark.slow),
         "Add a model",
         "Add data",
-        "Use the Natural Scenes Dataset",
+        pytest.param("Use the Natural Scenes Dataset", marks=pytest.mark.slow),
     ],
 )
 def test_the_commands_of_a_section_run(title, folder):
@@ -80,6 +80,7 @@ def test_the_commands_on_macaque_v4_run(shared_data, folder):
         run(command, folder)
 
 
+@pytest.mark.slow
 def test_the_commands_on_published_rdms_run(shared_data, folder):
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "kriegeskorte2008").symlink_to(shared_data / "kriegeskorte2008")

@@ -35,7 +35,7 @@ def standard(n_classes: int) -> tuple[Attack, ...]:
     _check(n_classes)
     targets = min(MOST_TARGETS, n_classes - 1)
     towards = APGD(loss="dlr" if n_classes >= 4 else "ce", targets=targets)
-    return (APGD(loss="ce"), towards, FABT(targets=targets), Square())
+    return (APGD(loss="ce"), towards, FABT(targets=targets), Square(rescaled=False))
 
 
 def rand(n_classes: int) -> tuple[Attack, ...]:

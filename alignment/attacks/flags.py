@@ -110,7 +110,8 @@ def flags(
         raise RequestError("the verdict is on other images or attacks; give those it was made with")
     rows = _first(verdict.clean.amin(1) > 0, at_most)
     specimen = _specimen(logits, verdict, rows, pixels=pixels, labels=labels, seeds=seeds)
-    found = [_rejected(verdict)]
+    counts = [int(count) for count in verdict.rejected.sum(1)]
+    found = [refused(verdict.attacks, counts, n_images=len(verdict.robust))]
     random = None if stochastic else _randomised(specimen)
     if random is None:
         few = _specimen(logits, verdict, rows[:DEPTHS_AT_MOST], pixels=pixels, labels=labels, seeds=seeds)
@@ -201,15 +202,19 @@ def after_gradients(attacks: Sequence[str]) -> int:
     return 1 + max((at for at, name in enumerate(attacks) if name not in GRADIENT_FREE), default=-1)
 
 
-def _rejected(verdict: Verdict) -> Flag | None:
-    counts = verdict.rejected.sum(1)
-    if not int(counts.sum()):
+def refused(attacks: Sequence[str], counts: Sequence[int], *, n_images: int) -> Flag | None:
+    """The flag `rejected` of all images of a data set, whose blocks were judged one by one.
+
+    Parameters
+    ----------
+    attacks : names, in order
+    counts : of images for which each gave no usable answer
+    n_images : of how many
+    """
+    worst = max(range(len(counts)), key=lambda at: counts[at])
+    if not counts[worst]:
         return None
-    worst = int(counts.argmax())
-    return Flag(
-        "rejected",
-        f"{verdict.attacks[worst]} gave no usable image for {int(counts[worst])} of {len(verdict.robust)} images",
-    )
+    return Flag("rejected", f"{attacks[worst]} gave no usable image for {counts[worst]} of {n_images} images")
 
 
 def _randomised(specimen: Specimen) -> Flag | None:
@@ -244,7 +249,7 @@ def _probabilities(specimen: Specimen) -> Flag | None:
 
 
 def _flat(specimen: Specimen) -> Flag | None:
-    share = float((~(largest_slopes(specimen) >= FLAT)).double().mean())
+    share = float((largest_slopes(specimen) < FLAT).double().mean())
     if share <= MOST_FLAT:
         return None
     return Flag(

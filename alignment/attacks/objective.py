@@ -85,19 +85,21 @@ class Objective:
         scores = decisive(self.logits(pixels, seeds=seeds), self.moment)
         loss = of_decisions(self.loss, scores, labels, targets).mean(1)
         found = scores.detach()
-        wrong = (found.argmax(-1) != labels[:, None]).all(1)
+        # no class is given by scores that are not numbers
+        wrong = ((found.argmax(-1) != labels[:, None]) & ~found.isnan().any(-1)).all(1)
         return Standing(loss.detach(), margin(found, labels).mean(1), wrong), loss
 
 
 def gradient(loss: Tensor, pixels: Tensor) -> Tensor:
     """Of the summed loss at `pixels`; zeros where the loss does not depend on them by any differentiable way.
 
-    That a network has no gradient is no error of an attack on it, and `flags` reports it.
+    Entries that are not finite count as 0: where a network has no usable gradient, an attack goes on with the rest of
+    it, and `flags` reports it.
     """
     if not loss.requires_grad:
         return torch.zeros_like(pixels)
     (found,) = torch.autograd.grad(loss.sum(), pixels, allow_unused=True)
-    return torch.zeros_like(pixels) if found is None else found
+    return torch.zeros_like(pixels) if found is None else found.nan_to_num(0.0, 0.0, 0.0)
 
 
 def _mean(standings: list[Standing]) -> Standing:

@@ -199,7 +199,7 @@ class TorchModel:
         wanted = {layer: self._calls(layer, time_bins) for layer in layers}
 
         def forward(images: Tensor) -> dict[str, Tensor]:
-            prepared = self._prepare(images)
+            prepared = self.prepare(images)
             with evaluating(self.module):
                 kept = record_calls(self.module, prepared, wanted, sites=self.sites, reduce=reduce)
             return {layer: _stack(layer, outputs) for layer, outputs in kept.items()}
@@ -210,7 +210,7 @@ class TorchModel:
         return {layer: torch.cat([single[layer] for single in singles]) for layer in wanted}
 
     def logits(self, pixels: Tensor, *, seeds: Sequence[int] | None = None) -> Tensor:
-        """Class scores (batch, time_bin, class); a network that returns a list of them has a time bin for each.
+        """Class scores (batch, time_bin, class); a network that returns them, or a list of them, has several time bins.
 
         Raises
         ------
@@ -221,7 +221,7 @@ class TorchModel:
             raise RequestError(f"{self.name} has no logits: its classes are not named (classes=)")
 
         def forward(images: Tensor) -> Tensor:
-            prepared = self._prepare(images)
+            prepared = self.prepare(images)
             with evaluating(self.module):
                 return self._scores(self.module(prepared))
 
@@ -258,7 +258,7 @@ class TorchModel:
         if self.stochastic:
             raise RequestError(f"{self.name} is stochastic; give a network that draws no random numbers")
         wanted = {layer: self._calls(layer, time_bins) for layer in layers}
-        prepared = self._prepare(pixels)
+        prepared = self.prepare(pixels)
         with mode(self.module):
             final, kept = run_and_record(self.module, prepared, wanted, sites=self.sites)
         return self._scores(final), {layer: _stack(layer, outputs) for layer, outputs in kept.items()}
@@ -268,7 +268,7 @@ class TorchModel:
         pixels = torch.full((PROBE_BATCH, 3, *size), 0.5, device=self._device)
         where = f"{self.name}: a forward pass on images of {size[0]}x{size[1]} failed (is image_size right?)"
         with self._own_random_state(), evaluating(self.module), foreign_code(where):
-            return probe(self.module, self._prepare(pixels))
+            return probe(self.module, self.prepare(pixels))
 
     def modules_to_name(self) -> str:
         """What to tell a user whose network has no usual layers."""
@@ -314,7 +314,8 @@ class TorchModel:
             )
         return calls
 
-    def _prepare(self, pixels: Tensor) -> Tensor:
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """Pixels as the network takes them: checked and normalised."""
         if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
             raise RequestError(
                 f"{self.name}: pixels are {pixels.dtype} {tuple(pixels.shape)}, expected float (batch, 3, row, column)"
@@ -327,13 +328,14 @@ class TorchModel:
         return (pixels - mean).div_(sd)
 
     def _scores(self, output: Any) -> Tensor:
+        if isinstance(output, Tensor) and output.ndim == 3:
+            return output
         per_time = [output] if isinstance(output, Tensor) else output
         if not isinstance(per_time, list | tuple) or any(
             not isinstance(step, Tensor) or step.ndim != 2 for step in per_time
         ):
-            raise RequestError(
-                f"{self.name} returns {_shape(output)}, expected logits (batch, class) or a list of them"
-            )
+            expected = "logits (batch, class), a list of them, or (batch, time_bin, class)"
+            raise RequestError(f"{self.name} returns {_shape(output)}, expected {expected}")
         return torch.stack(tuple(per_time), dim=1)
 
     def _seeded(self, forward: Callable[[Tensor], Any], pixels: Tensor, seeds: Sequence[int] | None) -> Iterator[Any]:

@@ -11,16 +11,25 @@ import xarray as xr
 from torch import Tensor
 
 from alignment.attacks.base import Attack
-from alignment.attacks.flags import GRADIENT_FREE, after_gradients, flags, gradient_free, through_time
+from alignment.attacks.flags import (
+    GRADIENT_FREE,
+    LEAST_STEPS,
+    after_gradients,
+    flags,
+    gradient_free,
+    refused,
+    through_time,
+)
 from alignment.attacks.judge import Verdict, curve, judge
 from alignment.attacks.threat import Logits, Moment, Norm, Threat
 from alignment.attacks.time import truncated
+from alignment.errors import RequestError
 from alignment.models.base import Model
 from benchmarks.contracts import Part, Scored, Session
 from benchmarks.robustness.chance import Chance, Resting
 from benchmarks.robustness.classification import Classification, as_array, surface_row
-from benchmarks.robustness.images import at_work, block_parts, blocks
-from benchmarks.robustness.sets import attacks_of
+from benchmarks.robustness.images import at_work, block_parts, blocks, check_logits
+from benchmarks.robustness.sets import ONE_DRAW, attacks_of
 
 CLEAN, TRUNCATED = "clean", "truncated gradients"
 # of a stochastic model: to choose the worst image, and again to report
@@ -93,6 +102,13 @@ class Robustness(Classification):
         """Blocks of images."""
         return block_parts(self.dataset)
 
+    def check_model(self, model: Model) -> None:
+        """Its classes fit data and attacks, and it decides at each time_bin where that is asked for."""
+        decisions = check_logits(model, self.dataset)
+        self.attacks(model)
+        if self.protocol.moment == "each" and decisions == 1:
+            raise RequestError(f"{model.name} makes one decision; leave benchmark.moment=each out")
+
     def attacks(self, model: Model) -> tuple[Attack, ...]:
         """Those of the set, for a model with so many classes."""
         return attacks_of(
@@ -127,7 +143,10 @@ class Robustness(Classification):
             if has_time(model):
                 kept["truncated"] = (("image", "decision"), trial.truncated(self.protocol.threat, attacks))
             symptoms = trial.flags(verdicts[-1], attacks) if number == 0 and not constant else ()
-        return kept.assign_attrs(flags=json.dumps([list(flag) for flag in symptoms]))
+        steps = max(getattr(attack, "steps", 1) for attack in attacks)
+        if steps < LEAST_STEPS and not any(attack.name in GRADIENT_FREE for attack in attacks) and not constant:
+            symptoms = (*symptoms, ("short", f"no attack has {LEAST_STEPS} steps; a longer one may leave much less"))
+        return kept.assign_attrs(flags=json.dumps([list(flag) for flag in symptoms]), stochastic=int(model.stochastic))
 
     def score(self, measured: Mapping[Part, xr.Dataset]) -> Scored:
         """Accuracy left at the largest epsilon, clean accuracy beside it, and the curve over epsilons and attacks."""
@@ -141,12 +160,13 @@ class Robustness(Classification):
         found, raw = self.as_score(robust, status="unreliable" if reasons else "ok")
         surface, last = self._surface(correct, names, truncated=cut), float(correct.shape[3] - 1)
         of_clean, clean_raw = self.as_score(clean)
+        random = self.protocol.attack == "standard" and bool(data[0].attrs["stochastic"])
         attack, share = _foremost(np.concatenate([each["broken_by"].values for each in data], axis=1)[-1, :, -1])
         return Scored(
             found,
             raw,
             by_split={},
-            layer="none" if attack is None else names[1 + attack],
+            layer=("none" if attack is None else names[1 + attack]) + (" (rand)" if random else ""),
             time_bin=last,
             layer_share=share,
             surface=surface,
@@ -171,11 +191,17 @@ class Robustness(Classification):
             "threat": f"{threat.norm}, epsilon {', '.join(text for text, _ in threat.epsilons)} in pixel units, "
             f"decision: {threat.moment} time_bin",
             "attacks": ", ".join(self._describe(len(self.dataset.classes), stochastic=False)),
-            "attacks on a stochastic model": ", ".join(self._describe(len(self.dataset.classes), stochastic=True)),
+            **self._card_of_stochastic(),
             "source": "Croce & Hein 2020, ICML (standard, rand); Madry et al. 2018, ICLR (PGD); Athalye, Carlini & "
             "Wagner 2018, ICML (what flags look for)",
-            "known failure": "an upper bound: a stronger attack may leave less; a number with a flag is unreliable",
+            "known failure": "an upper bound: a stronger attack may leave less; a number with a flag is unreliable; an "
+            "L2 radius means less the more pixels a network takes",
         }
+
+    def _card_of_stochastic(self) -> dict[str, str]:
+        if self.protocol.attack in ONE_DRAW:
+            return {}
+        return {"attacks on a stochastic model": ", ".join(self._describe(len(self.dataset.classes), stochastic=True))}
 
     def _describe(self, n_classes: int, *, stochastic: bool) -> list[str]:
         protocol = self.protocol
@@ -186,13 +212,15 @@ class Robustness(Classification):
         self, correct: np.ndarray, attacks: Sequence[str], data: Sequence[xr.Dataset], *, truncated: np.ndarray | None
     ) -> tuple[str, ...]:
         """What speaks against the number: of the network as the first block shows it, then of all images."""
-        shown = [tuple(flag) for each in data for flag in json.loads(each.attrs["flags"])]
-        found = [flag for flag in shown if flag[0] != "gradient-free"]
-        more = [gradient_free(attacks, torch.from_numpy(correct))]
+        shown: dict[str, str] = {kind: reason for each in data for kind, reason in json.loads(each.attrs["flags"])}
+        found = [flag for flag in shown.items() if flag[0] not in ("gradient-free", "rejected")]
+        rejected = np.sum([each["rejected"].values[-1] for each in data], axis=0)
+        more = [refused(attacks, rejected.tolist(), n_images=correct.shape[1])]
+        more.append(gradient_free(attacks, torch.from_numpy(correct)))
         if truncated is not None:
             full = torch.from_numpy(correct[after_gradients(attacks)])
             more.append(through_time(full, torch.from_numpy(truncated)))
-        found += [tuple(flag) for flag in more if flag is not None]
+        found += [(flag.kind, flag.reason) for flag in more if flag is not None]
         return tuple(f"{kind}: {reason}" for kind, reason in found)
 
     def _surface(

@@ -20,6 +20,7 @@ from benchmarks.settings import Settings
 Options = Mapping[str, Any]
 # as robustness is usually reported of photographs, where nothing else was asked for
 RADII = {"linf": "8/255", "l2": "0.5"}
+MANY_CLASSES = 10
 T = TypeVar("T")
 
 
@@ -100,13 +101,16 @@ def _protocol(options: Options, preferred: Options, *, attack: str) -> Protocol:
     chosen = options.get("attack", attack)
     if chosen not in SETS:
         raise unknown("benchmark.attack", chosen, SETS)
-    return Protocol(
-        norm=norm,
-        moment=options.get("moment", "last"),
-        epsilons=radii(options.get("epsilon", usual)),
-        attack=chosen,
-        steps=whole_number("steps", options.get("steps", "none")),
-    )
+    steps = whole_number("steps", options.get("steps", "none"))
+    if steps is not None and not any(hasattr(each, "steps") for each in SETS[chosen](MANY_CLASSES)):
+        raise RequestError(f"benchmark.attack={chosen} has no steps; leave benchmark.steps out, or take pgd")
+    epsilons = radii(options.get("epsilon", usual))
+    if norm == "linf" and epsilons[-1][1] > 1:
+        largest = epsilons[-1][0]
+        raise RequestError(
+            f"benchmark.epsilon={largest}: pixels lie in [0, 1]; for grey levels of 255 write {largest}/255"
+        )
+    return Protocol(norm=norm, moment=options.get("moment", "last"), epsilons=epsilons, attack=chosen, steps=steps)
 
 
 def radii(text: str) -> tuple[tuple[str, float], ...]:

@@ -22,7 +22,7 @@ from benchmarks.datasets.base import LabelledDataSet
 from benchmarks.fingerprint import PixelDigests
 from benchmarks.nulls import REFERENCES, UNTRAINED
 from benchmarks.robustness.chance import chance
-from benchmarks.robustness.images import check_classes
+from benchmarks.robustness.images import check_logits
 
 
 class Classification(ABC):
@@ -120,7 +120,7 @@ class Classification(ABC):
 
     def check_model(self, model: Model) -> None:
         """Its logits are of the data set's classes."""
-        check_classes(model, self.dataset)
+        check_logits(model, self.dataset)
 
     def stimuli(self) -> tuple[StimulusSet, ...]:
         """What is shown."""

@@ -24,6 +24,8 @@ from benchmarks.robustness.classification import Classification, as_array, surfa
 from benchmarks.robustness.images import at_work, blocks
 
 CLEAN = "clean"
+# of the images on which AlexNet's errors were published
+PUBLISHED_SIZE = (224, 224)
 
 
 class CommonCorruptions(Classification):
@@ -60,7 +62,7 @@ class CommonCorruptions(Classification):
         severities = "+".join(map(str, self.severities))
         return (
             "corruptions",
-            "+".join(made) if self.kinds == tuple(CORRUPTIONS) else kinds,
+            "-".join(("all", *made)) if self.kinds == tuple(CORRUPTIONS) else kinds,
             f"severity{severities}" if self.severities != tuple(SEVERITIES) else "",
         )
 
@@ -92,7 +94,8 @@ class CommonCorruptions(Classification):
                     n_draws=DRAWS if model.stochastic else 1,
                 )
                 found.append(as_array(right[:, -1]))
-        return xr.Dataset({"correct": (("severity", "image"), np.stack(found))}, {"severity": list(severities)})
+        kept = xr.Dataset({"correct": (("severity", "image"), np.stack(found))}, {"severity": list(severities)})
+        return kept.assign_attrs(image_size=[*images.shape[2:]])
 
     def score(self, measured: Mapping[Part, xr.Dataset]) -> Scored:
         """Mean accuracy over kinds and severities, clean accuracy beside it; the surface is every kind and severity."""
@@ -103,6 +106,7 @@ class CommonCorruptions(Classification):
         clean = by_kind.pop(CLEAN)[0]
         found, raw = self.as_score(np.mean([correct.mean(0) for correct in by_kind.values()], axis=0))
         of_clean, clean_raw = self.as_score(clean)
+        sizes = {tuple(int(edge) for edge in data.attrs["image_size"]) for data in measured.values()}
         errors = {kind: (1 - correct.mean(1, dtype=np.float64)).tolist() for kind, correct in by_kind.items()}
         worst = max(errors, key=lambda kind: float(np.mean(errors[kind])))
         rows = [surface_row(CLEAN, 0.0, clean)]
@@ -124,7 +128,7 @@ class CommonCorruptions(Classification):
             clean_raw=clean_raw,
             figures={
                 "mean corruption error": float(np.mean(list(errors.values()))),
-                **self._relative(errors),
+                **(self._relative(errors) if sizes == {PUBLISHED_SIZE} else {}),
                 **{f"accuracy: {corruption_id(kind)}": 1 - float(np.mean(of_kind)) for kind, of_kind in errors.items()},
             },
         )

@@ -1,5 +1,6 @@
 """What the benchmarks of classification share: images with targets, shown whole, to models that can classify them."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,11 +11,14 @@ from torch import Tensor
 from alignment import seeds
 from alignment.errors import RequestError
 from alignment.models.base import Model
+from alignment.registry import foreign_code
 from benchmarks.contracts import Part
 from benchmarks.datasets.base import LabelledDataSet
 
 # images that are computed, stored and resumed as one
 BLOCK = 128
+# classes that a library may number rather than name
+MANY = 100
 
 
 @dataclass(frozen=True)
@@ -51,22 +55,56 @@ def block_parts(dataset: LabelledDataSet) -> tuple[Part, ...]:
     return tuple(Part(f"block {number + 1} of {count}", str(number)) for number in range(count))
 
 
-def check_classes(model: Model, dataset: LabelledDataSet) -> None:
-    """Whether a model's logits are of the classes of a data set.
+def check_logits(model: Model, dataset: LabelledDataSet) -> int:
+    """Whether a model's logits are of the classes of a data set; one grey image is passed through it.
+
+    Names are compared where they can agree: not with the ids of ImageNet's classes, nor with numbers, by which some
+    libraries name the logits of all of their networks.
+
+    Returns
+    -------
+    Number of decisions, time_bins of the logits
 
     Raises
     ------
     RequestError
-        The model has no logits, or another number of them.
+        The model has no logits, or others than the data set's classes, or in another order.
     """
-    if model.classes is None:
+    _check_names(model, dataset)
+    size = model.image_size or dataset.stimuli.image(dataset.stimuli.ids[0]).shape[:2]
+    with foreign_code(f"{model.name} on one image"), torch.no_grad():
+        scores = model.logits(torch.full((1, 3, *size), 0.5), seeds=[0])
+    if scores.shape[2] != len(dataset.classes):
+        raise RequestError(
+            f"{model.name} gives {scores.shape[2]} logits and names {len(dataset.classes)} classes; name one for each"
+        )
+    return int(scores.shape[1])
+
+
+def _check_names(model: Model, dataset: LabelledDataSet) -> None:
+    own, there = model.classes, dataset.classes
+    if own is None:
         raise RequestError(
             f"{model.name} has no logits (its classes are not named), so it cannot be judged on {dataset.name}"
         )
-    if len(model.classes) != len(dataset.classes):
+    if len(own) != len(there):
         raise RequestError(
-            f"{model.name} tells {len(model.classes)} classes apart, {dataset.name} has {len(dataset.classes)}; "
+            f"{model.name} tells {len(own)} classes apart, {dataset.name} has {len(there)}; "
             "take a model or data of the same classes"
+        )
+    numbered = len(own) >= MANY and own == tuple(map(str, range(len(own))))
+    if numbered or all(re.fullmatch(r"n\d{8}", name) for name in there):
+        return
+    moved = [name for place, name in enumerate(own) if name in there and there[place] != name]
+    if moved:
+        raise RequestError(
+            f"{model.name}: class {moved[0]!r} is at another place than in {dataset.name}, whose order is "
+            f"{', '.join(there[:3])}, ...; give both the same order"
+        )
+    if not set(own) & set(there):
+        raise RequestError(
+            f"{model.name} tells {own[0]!r}, {own[1]!r}, ... apart, {dataset.name} has {there[0]!r}, {there[1]!r}, "
+            "...; take a model or data of the same classes"
         )
 
 

@@ -10,7 +10,7 @@ from alignment.attacks.ensemble import DRAWS, rand, standard
 from alignment.attacks.fab import FABT
 from alignment.attacks.gradient import FGSM, PGD
 from alignment.attacks.square import Square
-from alignment.errors import unknown
+from alignment.errors import RequestError, unknown
 
 Set = Callable[[int], tuple[Attack, ...]]
 
@@ -25,6 +25,10 @@ SETS: Mapping[str, Set] = {
     "fab": lambda n_classes: (FABT(targets=min(9, n_classes - 1)),),
     "square": lambda _: (Square(),),
 }
+
+
+# that average over no draws of a stochastic network
+ONE_DRAW = ("fab", "square")
 
 
 def attacks_of(name: str, *, n_classes: int, steps: int | None, stochastic: bool) -> tuple[Attack, ...]:
@@ -45,6 +49,12 @@ def attacks_of(name: str, *, n_classes: int, steps: int | None, stochastic: bool
     """
     if name not in SETS:
         raise unknown("benchmark.attack", name, SETS)
+    if name == "apgd-dlr" and n_classes < 3:
+        raise RequestError("benchmark.attack=apgd-dlr needs 3 classes or more; take apgd-ce")
+    if stochastic and name in ONE_DRAW:
+        raise RequestError(
+            f"benchmark.attack={name} takes one draw for the network; take pgd, or rand, for one with noise"
+        )
     chosen = SETS["rand" if stochastic and name == "standard" else name](n_classes)
     return tuple(_adjusted(attack, steps=steps, stochastic=stochastic) for attack in chosen)
 

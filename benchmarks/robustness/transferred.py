@@ -13,7 +13,7 @@ from benchmarks.contracts import Part, Scored, Session
 from benchmarks.neural.other import Other
 from benchmarks.robustness.attacked import CLEAN, DRAWS, Protocol
 from benchmarks.robustness.classification import Classification, as_array, surface_row
-from benchmarks.robustness.images import at_work, block_parts, blocks, check_classes
+from benchmarks.robustness.images import at_work, block_parts, blocks, check_logits
 from benchmarks.robustness.sets import attacks_of
 
 
@@ -49,7 +49,7 @@ class Transfer(Classification):
     def check(self) -> None:
         """Targets are there, and the source is of their classes."""
         super().check()
-        check_classes(self.source.model(), self.dataset)
+        check_logits(self.source.model(), self.dataset)
 
     def check_model(self, model: Model) -> None:
         """It is of the data set's classes and takes images of the source's size."""

@@ -73,6 +73,25 @@ def test_a_perfect_line_has_no_interval() -> None:
     assert np.isnan(found.low) and np.isnan(found.high)
 
 
+@pytest.mark.parametrize("n_models", [5, 8])
+def test_a_partial_correlation_of_nothing_is_found_as_often_as_promised(n_models: int) -> None:
+    found = []
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        z = rng.normal(size=n_models)
+        x, y = (Scores(z + rng.normal(size=n_models)) for _ in range(2))
+        found.append(relation(x, y, given=Scores(z), n_resamples=2).p_value)
+    # the sd of a share of 400 at 5 % is 1.1 %
+    assert np.mean(np.array(found) < 0.05) <= 0.075
+    assert 0.4 < np.mean(found) < 0.6
+
+
+def test_what_follows_from_the_third_score_is_refused() -> None:
+    x, y, _ = drawn(8)
+    with pytest.raises(RequestError, match="x follows from the score held fixed"):
+        relation(Scores(x), Scores(y), given=Scores(2 * x + 1))
+
+
 def test_too_little_to_relate_is_refused() -> None:
     x, y, z = drawn(4)
     with pytest.raises(RequestError, match="3 models: a correlation that means something needs 4"):

@@ -24,6 +24,7 @@ def named(
     splits=None,
     measure="ridge",
     p=0.01,
+    status="ok",
 ):
     random = np.random.default_rng(sum(map(ord, model + benchmark)))
     drawn = value + 0.02 * random.standard_normal(N_RESAMPLES) + (0 if common is None else common)
@@ -33,7 +34,7 @@ def named(
         {
             "model": {"name": model, "null": null, "of": of or model},
             "benchmark": {"name": "v4", "id": benchmark, "measure": measure, "of": data},
-            "score": {"p_zero": p, "p_lower": None},
+            "score": {"p_zero": p, "p_lower": None, "status": status},
             "samples": packed(Samples(np.array([value]), drawn[None], n_stimuli=500)),
             "by_split": splits or {},
         },
@@ -116,3 +117,9 @@ def test_null_rows_of_other_data_or_of_another_model_of_that_name_do_not_count()
     found = p_values(rows)["p_null"]
     assert found[0] < 0.01
     assert found[1] == 1
+
+
+def test_what_is_unreliable_is_neither_ranked_nor_compared_without_a_word():
+    rows = [named("a", 0.5), named("b", 0.4), named("odd", 0.9, status="unreliable")]
+    assert ranks(rows)["model"].tolist() == ["a", "b"]
+    assert paired(rows, ["odd", "a"]).iloc[0][["a", "b"]].tolist() == ["odd (unreliable)", "a"]

@@ -26,11 +26,17 @@ def samples(value: float) -> dict:
     return packed(Samples(np.array([value]), value + 0.01 * RNG.standard_normal((1, 200)), n_stimuli=300))
 
 
-def named(model: str, benchmark: str, value: float, *, clean: float | None = None, null: str | None = None):
+def named(
+    model: str, benchmark: str, value: float, *, clean: float | None = None, null: str | None = None, status: str = "ok"
+):
     record = {
         "model": {"name": model, "null": null},
         "benchmark": {"name": benchmark.partition("-")[0], "id": benchmark},
-        "score": {"raw": {"value": value, "low": value - 0.02, "high": value + 0.02}},
+        "score": {
+            "raw": {"value": value, "low": value - 0.02, "high": value + 0.02},
+            "status": status,
+            "n_subjects": None if clean is not None else 1,
+        },
         "samples": samples(value),
         "clean_samples": None if clean is None else samples(clean),
     }
@@ -63,6 +69,18 @@ def test_models_are_correlated_and_null_rows_are_not(table) -> None:
     assert rows["pearson", "clean"]["value"] < rows["pearson", ""]["value"]
     assert set(found.points["model"]) == set(MODELS)
     assert {row["n_models"] for row in rows.values()} == {8}
+
+
+def test_unreliable_scores_are_left_out(table) -> None:
+    odd = [named("odd", "v4-ridge", 0.4), named("odd", "digits-robust", 0.9, clean=0.9, status="unreliable")]
+    found = relate([*table, *odd], "v4", "digits")
+    assert "odd" not in set(found.points["model"])
+
+
+def test_clean_accuracy_is_not_held_fixed_against_itself(table) -> None:
+    accuracy = [named(model, "digits-accuracy", clean) for model, clean in zip(MODELS, CLEAN, strict=True)]
+    found = relate([*table, *accuracy], "digits-accuracy", "digits-robust")
+    assert set(found.table["given"]) == {""}
 
 
 def test_only_models_with_both_scores_count(table) -> None:
@@ -124,20 +142,27 @@ def test_the_command_writes_a_table_and_a_plot(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(FILES)
     (tmp_path / "mine.yaml").write_text("summary: mine\nbenchmarks: [./mine.py:data]\n")
     models = ",".join(f"./mine.py:{name}" for name in ("one", "two", "three", "four"))
-    measures = ["benchmark.measure=accuracy,robust", "benchmark.attack=fgsm", "benchmark.epsilon=2/255"]
+    measures = ["benchmark.measure=accuracy,robust", "benchmark.attack=pgd", "benchmark.steps=10"]
+    measures.append("benchmark.epsilon=2/255")
     done = bench(tmp_path, "run", f"model={models}", "suite=./mine.yaml", *measures, "nulls=none")
     assert done.returncode == 0, done.stdout + done.stderr
-    ids = ["x=mine.data-accuracy", "y=mine.data-robust-linf-2/255-fgsm"]
+    ids = ["x=mine.data-accuracy", "y=mine.data-robust-linf-2/255-pgd-10steps"]
     related = bench(tmp_path, "relate", "suite=./mine.yaml", *ids)
     assert related.returncode == 0, related.stderr
-    place = tmp_path / "results" / "leaderboards"
-    with (place / "mine.relation.csv").open() as file:
+    place, stem = (
+        tmp_path / "results" / "leaderboards",
+        "mine.data-accuracy and mine.data-robust-linf-2_255-pgd-10steps",
+    )
+    relations = tmp_path / "results" / "relations"
+    with (relations / f"{stem}.csv").open() as file:
         rows = list(csv.DictReader(file))
+    with (relations / f"{stem}.models.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 4
     with (place / "mine.csv").open() as file:
         board = {(row["model"], row["benchmark"]): float(row["raw"]) for row in csv.DictReader(file)}
     pairs = [[board[f"mine:{name}", key.partition("=")[2]] for name in ("one", "two", "three", "four")] for key in ids]
     assert float(rows[0]["value"]) == pytest.approx(np.corrcoef(*pairs)[0, 1], abs=1e-5)
-    with Image.open(place / "mine.relation.png") as plot:
+    with Image.open(relations / f"{stem}.png") as plot:
         assert plot.size == (900, 750)
     missing = bench(tmp_path, "relate", "suite=./mine.yaml", ids[0])
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)

@@ -80,9 +80,9 @@ def test_flat_losses_show(honest: nn.Module, network: Callable[[Tensor, Network]
     assert largest_slopes(specimen(lambda x: network(x, honest))).median() == 0
 
 
-def test_gradients_that_are_no_numbers_show(honest: nn.Module) -> None:
+def test_gradients_that_are_no_numbers_are_none(honest: nn.Module) -> None:
     subject = specimen(lambda x: honest(x) + (x - x).sum((1, 2, 3))[:, None].sqrt())
-    assert largest_slopes(subject).isnan().all()
+    assert largest_slopes(subject).max() == 0
 
 
 def loop(network: nn.Module, images: Tensor, *, stopped: bool) -> Tensor:

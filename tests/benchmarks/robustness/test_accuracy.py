@@ -63,6 +63,28 @@ def test_models_of_other_classes_are_refused(two) -> None:
         benchmark.check_model(mute)
 
 
+def test_names_in_another_order_or_of_other_things_are_refused(two) -> None:
+    benchmark = accuracy(two.dataset)
+
+    def named(*classes: str) -> TorchModel:
+        return TorchModel(two.model.module, name="net", image_size=(4, 4), layers=["1"], classes=classes)
+
+    with pytest.raises(RequestError, match=r"net: class 'b' is at another place than in two, whose order is a, b"):
+        benchmark.check_model(named("b", "a"))
+    with pytest.raises(RequestError, match=r"net tells 'cat', 'dog', ... apart, two has 'a', 'b', ...; take a model"):
+        benchmark.check_model(named("cat", "dog"))
+    # ids of ImageNet's classes agree with nobody's names
+    ids = labelled("ids", {"i": np.zeros((4, 4, 3), np.uint8)}, ["n00000001"], classes=("n00000001", "n00000002"))
+    accuracy(ids).check_model(named("cat", "dog"))
+
+
+def test_logits_must_be_as_many_as_names(two) -> None:
+    body = nn.Sequential(nn.Flatten(), nn.Linear(48, 4))
+    model = TorchModel(body, name="four", image_size=(4, 4), layers=["1"], classes=("a", "b"))
+    with pytest.raises(RequestError, match="four gives 4 logits and names 2 classes; name one for each"):
+        accuracy(two.dataset).check_model(model)
+
+
 def test_a_model_at_work_is_left_as_it_was(two) -> None:
     weight, bias = two.model.module[1].parameters()
     bias.requires_grad_(False)

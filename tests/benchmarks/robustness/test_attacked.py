@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from scipy.stats import norm
 from torch import Tensor, nn
 
+from alignment.errors import RequestError
 from alignment.models import TorchModel
 from alignment.proportions import wilson
 from alignment.score import paired_difference
@@ -169,6 +171,56 @@ def test_a_number_that_cannot_be_believed_says_so(two, measured) -> None:
     scored = benchmark.score(measured(benchmark, model))
     assert scored.score.status == "unreliable"
     assert any(flag.startswith("flat: ") for flag in scored.flags)
+
+
+class Rooted(nn.Sequential):
+    """Adds nothing to its logits, and a gradient that is no number where a pixel is 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 0 * x[:, 0, 0, 0].sqrt()[:, None]
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_a_gradient_that_is_no_number_saves_no_image(two, measured, norm) -> None:
+    stimuli = two.dataset.stimuli
+    images = {name: stimuli.image(name).copy() for name in stimuli.ids}
+    for image in list(images.values())[1::2]:
+        image[0, 0, 0] = 0
+    dataset = labelled("dark", images, stimuli.labels, classes=("a", "b"))
+    rooted = TorchModel(Rooted(*two.model.module), name="rooted", image_size=(4, 4), layers=["1"], classes=("a", "b"))
+    epsilons = {"l2": (("0.2", 0.2),), "linf": (("0.04", 0.04),)}[norm]
+    benchmark = robustness(dataset, attack="apgd-ce", norm=norm, epsilons=epsilons)
+    left = [benchmark.score(measured(benchmark, model)).score.raw.value for model in (two.model, rooted)]
+    assert left[1] == pytest.approx(left[0], abs=0.02)
+    assert left[0] < 0.9
+
+
+def test_answers_that_are_refused_in_any_block_are_told(two) -> None:
+    benchmark = robustness(two.dataset)
+    data = [xr.Dataset({"rejected": (("epsilon", "attack"), [[count]])}, attrs={"flags": "[]"}) for count in (0, 3)]
+    correct = np.ones((2, 150, 1), np.float32)
+    assert benchmark._reasons(correct, ["pgd"], data, truncated=None) == (
+        "rejected: pgd gave no usable image for 3 of 150 images",
+    )
+
+
+def test_too_few_steps_are_told(two, measured) -> None:
+    benchmark = robustness(two.dataset, attack="pgd", steps=3)
+    scored = benchmark.score(measured(benchmark, two.model))
+    assert scored.score.status == "unreliable"
+    assert [flag.partition(":")[0] for flag in scored.flags] == ["short"]
+
+
+def test_models_that_the_attacks_cannot_judge_are_refused(two) -> None:
+    with pytest.raises(RequestError, match=r"linear makes one decision; leave benchmark\.moment=each out"):
+        robustness(two.dataset, moment="each").check_model(two.model)
+    with pytest.raises(RequestError, match="apgd-dlr needs 3 classes or more; take apgd-ce"):
+        robustness(two.dataset, attack="apgd-dlr").check_model(two.model)
+    noisy = TorchModel(
+        Noisy(*two.model.module), name="noisy", image_size=(4, 4), layers=["1"], classes=("a", "b"), stochastic=True
+    )
+    with pytest.raises(RequestError, match="square takes one draw for the network; take pgd, or rand"):
+        robustness(two.dataset, attack="square").check_model(noisy)
 
 
 def test_chance_is_the_most_frequent_class_and_cannot_be_moved(two, measured) -> None:

@@ -20,7 +20,8 @@ def test_ids_name_everything_that_enters_the_number() -> None:
     assert built(*words, "data.subset=20", "seed=3").id == "digits-robust-l2-0.5-pgd-50steps[subset=20,seed=3]"
     curve = built("benchmark.measure=robust", "benchmark.epsilon=8/255,2/255", "benchmark.moment=mean")
     assert curve.id == "digits-robust-linf-2/255+8/255-standard-mean"
-    assert built("benchmark.measure=corruptions").id == "digits-corruptions-frost-procedural"
+    assert built("benchmark.measure=corruptions").id == "digits-corruptions-all-frost-procedural"
+    assert built("benchmark.measure=corruptions", "benchmark.kinds=frost").id == "digits-corruptions-frost-procedural"
     assert built("benchmark.measure=corruptions", "benchmark.kinds=fog,snow").id == "digits-corruptions-snow+fog"
 
 
@@ -41,6 +42,11 @@ def test_other_radii_are_refused(text: str) -> None:
     [
         (["benchmark.attack=pdg"], "benchmark.attack 'pdg'; did you mean pgd"),
         (["benchmark.norm=l1"], "benchmark.norm 'l1'"),
+        (["benchmark.epsilon=8"], "benchmark.epsilon=8: pixels lie in [0, 1]; for grey levels of 255 write 8/255"),
+        (
+            ["benchmark.attack=fgsm", "benchmark.steps=50"],
+            "benchmark.attack=fgsm has no steps; leave benchmark.steps out",
+        ),
         (["benchmark.epsilon=0"], "benchmark.epsilon=0: give a radius"),
         (["benchmark.steps=-1"], "benchmark.steps=-1: give a whole number"),
         (["benchmark.moment=first"], "benchmark.moment 'first'"),

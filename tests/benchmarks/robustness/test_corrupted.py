@@ -58,18 +58,19 @@ class Halved:
         return self.model.logits(pixels[..., ::2, ::2])
 
 
-def test_mce_is_made_only_of_imagenet(measured) -> None:
+def test_mce_is_made_only_of_imagenet_at_its_size(measured) -> None:
     names = tuple(f"n{number:04}" for number in range(1000))
-    images = {f"i{n}": np.full((8, 8, 3), 20 * n, np.uint8) for n in range(4)}
+    images = {f"i{n}": np.full((224, 224, 3), 20 * n, np.uint8) for n in range(4)}
     arguments = {"inference": Inference(n_bootstrap=200), "batch_size": 4}
     mine = labelled("mine", images, names[:4], classes=names)
     imagenet = LabelledImages("imagenet_folder", mine.stimuli, names)
     figures = []
-    for dataset in (mine, imagenet):
+    for dataset, edge in ((mine, 224), (imagenet, 224), (imagenet, 64)):
         benchmark = CommonCorruptions(name="x", dataset=dataset, **arguments)
         (chance,) = benchmark.references()
+        chance.image_size = (edge, edge)
         figures.append(dict(benchmark.score(measured(benchmark, chance)).figures))
-    assert "mCE (frost-procedural)" not in figures[0]
+    assert ["mCE (frost-procedural)" in each for each in figures] == [False, True, False]
     # three of four images are wrong, whatever is done to them
     expected = np.mean([0.75 / error for error in published_alexnet_errors().values()])
     assert figures[1]["mCE (frost-procedural)"] == pytest.approx(expected)

@@ -74,7 +74,7 @@ def rows(folder: Path, name: str = "mine.data", results: str = "results") -> lis
 
 def test_all_three_measures_of_ones_own_network_and_images(folder: Path) -> None:
     words = ["model=./mine.py:net", "benchmark=./mine.py:data", "benchmark.measure=accuracy,robust,corruptions"]
-    done = bench(folder, *words, "benchmark.attack=fgsm", "benchmark.kinds=contrast", "benchmark.severities=1,5")
+    done = bench(folder, *words, "benchmark.attack=pgd", "benchmark.kinds=contrast", "benchmark.severities=1,5")
     assert done.returncode == 0, done.stdout + done.stderr
     found = {(row["benchmark"].split("-")[1], row["model"]): row for row in rows(folder)}
     assert {model for _, model in found} == {"mine:net", "mine:net[untrained]", "chance"}
@@ -83,10 +83,10 @@ def test_all_three_measures_of_ones_own_network_and_images(folder: Path) -> None
     assert own["robust"]["clean"] == own["corruptions"]["clean"] == own["accuracy"]["raw"]
     assert float(own["robust"]["raw"]) < float(own["robust"]["clean"])
     assert float(found["robust", "chance"]["raw"]) == pytest.approx(1 / 3, abs=1e-6)
-    assert "left: fgsm @ 8/255" in done.stdout
+    assert "left: pgd @ 8/255" in done.stdout
     with (folder / "results" / "leaderboards" / "mine.data.figures.csv").open() as file:
         figures = {(row["model"], row["figure"]): float(row["value"]) for row in csv.DictReader(file)}
-    assert figures["mine:net", "left: fgsm @ 8/255"] == pytest.approx(float(own["robust"]["raw"]), abs=1e-6)
+    assert figures["mine:net", "left: pgd @ 8/255"] == pytest.approx(float(own["robust"]["raw"]), abs=1e-6)
     compared = bench(folder, "model=./mine.py:net,chance", "benchmark=./mine.py:data", command="compare")
     assert compared.returncode == 0, compared.stderr
     assert compared.stdout.count("mine:net - chance") == 3

@@ -75,7 +75,7 @@ def test_an_attack_transfers_to_its_own_source(two, nets, measured) -> None:
     with torch.no_grad():
         logits = source.logits(pixels.permute(0, 3, 1, 2).float() / 255)[:, 0]
     gaps = (logits[:, 0] - logits[:, 1]).numpy() * np.where(two.dataset.targets() == 0, 1, -1) / 2
-    margins = gaps / float(source.module[1].weight[0].abs().sum())
+    margins = gaps / source.module[1].weight[0].abs().sum().item()
     assert benchmark.score(measured(benchmark, source)).score.raw.value == pytest.approx((margins > 0.1).mean())
 
 
