@@ -63,7 +63,7 @@ def test_pgd_over_radii_is_monotone_and_meets_the_published_share(tmp_path: Path
 
 @pytest.mark.parametrize("epsilon", ["1/255", "2/255"])
 def test_no_attack_beats_the_ensemble(tmp_path: Path, shared: Path, epsilon: str) -> None:
-    words = ("benchmark=cifar10", "benchmark.measure=robust", "data.subset=100", f"benchmark.epsilon={epsilon}")
+    words = ("benchmark=cifar10", "benchmark.measure=robust", "data.subset=50", f"benchmark.epsilon={epsilon}")
     for attack in ("standard", "pgd", "pgd-plain", "apgd-ce", "apgd-dlr", "fab", "fgsm", "square"):
         bench(tmp_path, shared, *words, f"benchmark.attack={attack}")
     scores = {
