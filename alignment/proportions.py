@@ -8,7 +8,7 @@ from alignment.errors import RequestError
 from alignment.samples import Estimate
 
 
-def wilson(correct: npt.ArrayLike) -> Estimate:
+def wilson(correct: npt.ArrayLike, *, overlap: float = 1.0) -> Estimate:
     r"""Mean of shares with its 95 % score interval (Wilson 1927, J Am Stat Assoc 22:209).
 
     $\frac{\hat p + z^2 / 2n \pm z \sqrt{\hat p (1 - \hat p) / n + z^2 / 4 n^2}}{1 + z^2 / n}$ for $n$ images. Where the
@@ -19,6 +19,8 @@ def wilson(correct: npt.ArrayLike) -> Estimate:
     ----------
     correct : array (image,)
         1 or true where the image is classified correctly, 0 where not, or a share between.
+    overlap : float
+        Factor on the variance, of `alignment.resampling.shared_training`: n is divided by it.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def wilson(correct: npt.ArrayLike) -> Estimate:
     values = np.asarray(correct, np.float64)
     if values.ndim != 1 or not len(values) or not ((values >= 0) & (values <= 1)).all():
         raise RequestError(f"correctness of shape {values.shape}: give a share in [0, 1] for each of some images")
-    n, share, z = len(values), float(values.mean()), float(stats.norm.ppf(0.975))
+    n, share, z = len(values) / overlap, float(values.mean()), float(stats.norm.ppf(0.975))
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     # the interval lies in [0, 1] and ends there where all images are alike, which rounding must not undo

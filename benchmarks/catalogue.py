@@ -33,6 +33,7 @@ class Entry:
     refuses : for what is made here: "module:function" taking (settings, selection), which refuses what cannot be made
     preferred : benchmark settings that differ from the common defaults on this data set
     checker : "module:function" from (settings) to findings, where files can be checked more closely than by loading
+    measures : what is measured where nobody says; the default for what the data set holds where this is empty
     """
 
     builder: str
@@ -41,8 +42,11 @@ class Entry:
     refuses: str = ""
     preferred: Mapping[str, Any] = field(default_factory=dict)
     checker: str = ""
+    measures: tuple[str, ...] = ()
 
 
+# of the targets of cluttered images
+_VARIABLES = ("category", "location", "scale", "orientation", "domain")
 _ROIS = ("V1", "V2", "V3", "V4", "ventral", "lateral", "nsdgeneral", "floc-faces", "floc-places", "floc-bodies")
 
 ENTRIES: dict[str, Entry] = {
@@ -84,9 +88,58 @@ ENTRIES: dict[str, Entry] = {
         "benchmarks.datasets.digits:build",
         "scikit-learn's handwritten digits, those that toy is not trained on; offline",
     ),
+    "decoding-digits": Entry(
+        "benchmarks.datasets.digits:build",
+        "the same digits, read out of each layer at each time_bin; offline",
+        preferred={"pool": "2"},
+        measures=("decoding",),
+    ),
+    "orthogonal": Entry(
+        "benchmarks.datasets.orthogonal:build",
+        "digits and garments in clutter (Thorat et al. 2021): what of the target layers tell, from MNIST's test images",
+        _VARIABLES,
+        preferred={"pool": "none"},
+        measures=("decoding",),
+    ),
+    "orthogonal-clean": Entry(
+        "benchmarks.datasets.orthogonal:build_clean",
+        "the same targets without clutter",
+        _VARIABLES,
+        preferred={"pool": "none"},
+        measures=("decoding",),
+    ),
+    "orthogonal-digits": Entry(
+        "benchmarks.datasets.orthogonal:build_digits",
+        "scikit-learn's digits in clutter, likewise; offline",
+        _VARIABLES,
+        preferred={"pool": "2"},
+        measures=("decoding",),
+    ),
+    "simulated-latencies": Entry(
+        "benchmarks.datasets.simulated_latencies:build",
+        "simulated neurons that respond in time, with known latencies; offline",
+        ("early", "late"),
+        measures=("time-resolved",),
+    ),
     "cifar10": Entry(
         "benchmarks.datasets.cifar10:build",
         "CIFAR-10, 10,000 test images of 10 classes, downloaded or in data.root",
+    ),
+    "mnist": Entry(
+        "benchmarks.datasets.mnist:build_mnist",
+        "MNIST, 10,000 handwritten digits to test on, downloaded or in data.root",
+    ),
+    "fashion_mnist": Entry(
+        "benchmarks.datasets.mnist:build_fashion_mnist",
+        "Fashion-MNIST, 10,000 garments to test on, downloaded or in data.root",
+    ),
+    "clutter": Entry(
+        "benchmarks.datasets.clutter:build",
+        "a digit or garment among fragments, 20 classes, made from MNIST and Fashion-MNIST",
+    ),
+    "clutter-clean": Entry(
+        "benchmarks.datasets.clutter:build_clean",
+        "the same digits and garments in the same places, without the fragments",
     ),
     "imagenet_folder": Entry(
         "benchmarks.datasets.imagenet_folder:build",
@@ -96,6 +149,10 @@ ENTRIES: dict[str, Entry] = {
     "folder": Entry(
         "benchmarks.datasets.folder:build",
         "your own images and responses, RDMs or labels (data.folder=<folder>)",
+    ),
+    "rep_align": Entry(
+        "benchmarks.datasets.rep_align:build",
+        "a data folder of rep_align, all areas or rep_align.V4; train fits, val judges (data.rep_align=<folder>)",
     ),
 }
 
@@ -169,8 +226,9 @@ def build_benchmarks(name: str, settings: "Settings", *, measures: tuple[str, ..
     if is_file_reference(name) or name in BENCHMARKS:
         return _own(name, settings, measures=measures)
     entry = ENTRIES.get(name.partition(".")[0])
-    preferred = entry.preferred if entry else {}
-    return _measured(name, build_dataset(name, settings), settings=settings, preferred=preferred, measures=measures)
+    preferred, usual = (entry.preferred, entry.measures) if entry else ({}, ())
+    dataset = build_dataset(name, settings)
+    return _measured(name, dataset, settings=settings, preferred=preferred, measures=measures or usual)
 
 
 def _measured(

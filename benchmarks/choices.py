@@ -105,6 +105,17 @@ def whole_number(key: str, text: str) -> int | None:
     return int(text)
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Names that are separated by commas, each once.
+
+    Examples
+    --------
+    >>> listed("layer3, layer4")
+    ('layer3', 'layer4')
+    """
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
 def recording_of(options: Mapping[str, Any]) -> Recording:
     """How activations are recorded: maps average-pooled to 4x4, nothing projected, where nothing else was asked for."""
     return Recording(

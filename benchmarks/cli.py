@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from benchmarks.settings import Settings
 
 REQUEST, DATA, INTERRUPTED, TERMINATED = 2, 3, 130, 143
-ANY = "*"
+SCORING = (
+    *("model", "model.*", "suite", "benchmark", "benchmark.*", "data.*", "results", "device", "batch_size"),
+    *("block_size", "threads", "seed", "n_bootstrap", "nulls"),
+)
 WIDEST = 100
 
 app = typer.Typer(
@@ -39,7 +42,7 @@ app.add_typer(data_app, name="data")
 
 Words = Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", show_default=False)]
 Action = Callable[["Settings"], int | None]
-KINDS = ("models", "suites", "benchmarks", "measures", "datasets")
+KINDS = ("models", "suites", "benchmarks", "measures", "datasets", "trainings", "tunings", "controls")
 
 
 class KeyedCommand(TyperCommand):
@@ -93,7 +96,7 @@ def _settings(words: list[str], heeded: tuple[str, ...], *, command: str) -> "Se
     return settings
 
 
-@_keyed(app, ANY)
+@_keyed(app, *SCORING)
 def run(settings: "Settings") -> int:
     """Score models: bench run model=toy suite=smoke."""
     from benchmarks.commands import run_command
@@ -101,7 +104,7 @@ def run(settings: "Settings") -> int:
     return run_command(settings)
 
 
-@_keyed(app, ANY)
+@_keyed(app, *SCORING)
 def plan(settings: "Settings") -> None:
     """What a run would compute, what is there already, and how many bytes it needs."""
     from benchmarks.commands import plan_command
@@ -109,9 +112,34 @@ def plan(settings: "Settings") -> None:
     plan_command(settings)
 
 
+@_keyed(app, *SCORING, "tuning", "tuning.*", "control")
+def tune(settings: "Settings") -> int:
+    """Tune a network toward responses without forgetting its task: bench tune model=toy tuning=smoke control=standard.
+
+    Writes tuned networks to results/tuned, each a model= for every command, scores teacher and tuned networks on what
+    the tuning's audit and benchmark= name, and says by how much the gain exceeds that of each control.
+    """
+    from benchmarks.tuning.command import tune_command
+
+    return tune_command(settings)
+
+
+@_keyed(app, "model", "training", "training.*", "data.*", "results", "device", "threads", "seed")
+def train(settings: "Settings") -> int:
+    """Train a network for its task: bench train model=toy training.data=digits.
+
+    Without training= a model is trained in its own way, where it has one. Writes weights and their yaml, a model= for
+    every command, to results/trained; those of a model's own training become its default weights. Stopped or killed,
+    the same command goes on to the same weights.
+    """
+    from benchmarks.training.command import train_command
+
+    return train_command(settings)
+
+
 @app.command("list")
 def list_(kind: Annotated[str, typer.Argument(metavar="|".join(KINDS))] = "") -> None:
-    """Name what there is: models, suites, benchmarks, measures, datasets."""
+    """Name what there is: models, suites, benchmarks, measures, datasets, and how networks are trained and tuned."""
     from benchmarks.listing import listing
 
     if kind and kind not in KINDS:
@@ -176,11 +204,12 @@ def fetch(settings: "Settings") -> None:
     fetch_command(settings)
 
 
-@_keyed(data_app, "suite", "benchmark", "data.*", "results", "to")
+@_keyed(data_app, "suite", "benchmark", "data.*", "results", "to", "layout")
 def export(settings: "Settings") -> None:
     """Write data for other tools: bench data export benchmark=kriegeskorte2008.humanIT to=<folder>.
 
-    Responses become Brain-Score assemblies (netCDF), RDMs files of rsatoolbox (HDF5).
+    Responses become Brain-Score assemblies (netCDF), RDMs files of rsatoolbox (HDF5); with layout=rep_align, responses
+    and images become a data folder of rep_align.
     """
     from benchmarks.commands import export_command
 

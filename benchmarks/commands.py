@@ -6,13 +6,13 @@ from typing import Any
 from rich.console import Console
 
 from alignment.errors import DataError, RequestError, near_misses, unknown
-from alignment.models import describe_model, display_name
 from alignment.registry import foreign_code
 from benchmarks import report
 from benchmarks.catalogue import benchmark_names, build_benchmarks, build_dataset, cache_folder, check_files, short_name
 from benchmarks.comparison import paired
 from benchmarks.datasets.base import DataSet, Fetches, holds_labels, holds_rdms
 from benchmarks.datasets.nsd.check import Finding
+from benchmarks.model_files import describe_model, display_name
 from benchmarks.plan import check, planned
 from benchmarks.results import (
     Leaderboard,
@@ -20,6 +20,7 @@ from benchmarks.results import (
     leaderboard,
     load_records,
     named_records,
+    over_time_folder,
     save_leaderboard,
     save_relation,
 )
@@ -187,8 +188,9 @@ def fetch_command(settings: Settings) -> None:
 
 def export_command(settings: Settings) -> None:
     """`bench data export`: the data of the named benchmarks in the files of other tools, in the folder `to=` says."""
-    from benchmarks.datasets.export import export
+    from benchmarks.datasets.export import LAYOUTS
 
+    export = LAYOUTS[settings.layout]
     if settings.to is None:
         raise RequestError("say where: to=<folder>")
     for name in _named_benchmarks(settings):
@@ -272,6 +274,9 @@ def _print_board(name: str, board: Leaderboard, settings: Settings, *, output: C
     for table in (*report.figures_tables(board), *report.ranking_tables(board)):
         output.print(table)
     output.print(str(settings.results / "leaderboards" / f"{name}.csv"), soft_wrap=True)
+    drawn = over_time_folder(settings.results, name)
+    if drawn.is_dir():
+        output.print(str(drawn), soft_wrap=True)
 
 
 def _show_model(name: str, settings: Settings, *, output: Console) -> None:

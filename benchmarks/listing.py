@@ -1,13 +1,16 @@
 """What `bench list` prints, without importing what it names."""
 
 from alignment.models import model_names, model_summary
+from alignment.tuning.controls import CONTROLS
 from benchmarks.catalogue import DATASETS, ENTRIES, benchmark_names
 from benchmarks.measures import MEASURES
 from benchmarks.suites import load_suite, suite_names
+from benchmarks.training import presets as trainings
+from benchmarks.tuning import presets as tunings
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
-    """Names and one line about each, for "models", "suites", "benchmarks" or "datasets"."""
+    """Names and one line about each, for a key of `_LISTS`."""
     return _LISTS[kind]()
 
 
@@ -37,6 +40,18 @@ def _measures() -> list[tuple[str, str]]:
     return [(name, measure.summary) for name, measure in MEASURES.items()]
 
 
+def _trainings() -> list[tuple[str, str]]:
+    return [(name, trainings.load_preset(name).summary) for name in trainings.preset_names()]
+
+
+def _tunings() -> list[tuple[str, str]]:
+    return [(name, tunings.load_preset(name).summary) for name in tunings.preset_names()]
+
+
+def _controls() -> list[tuple[str, str]]:
+    return [(name, control.summary) for name, control in CONTROLS.items()]
+
+
 def _selections(name: str) -> str:
     selections = ENTRIES[name].selections if name in ENTRIES else ()
     return f"[{', '.join(selections)}]" if selections else ""
@@ -48,4 +63,7 @@ _LISTS = {
     "benchmarks": _benchmarks,
     "measures": _measures,
     "datasets": _datasets,
+    "trainings": _trainings,
+    "tunings": _tunings,
+    "controls": _controls,
 }

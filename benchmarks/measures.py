@@ -35,47 +35,56 @@ class Measure:
     settings: tuple[str, ...] = ()
 
 
-_RECORDED = ("pool", "projection", "precision", "viewing", "subjects")
+_SHOWN = ("pool", "projection", "precision", "viewing")
+_RECORDED = (*_SHOWN, "subjects")
+_PREDICTED = ("layers", *_RECORDED)
 _RIDGE = ("selection", "scale", *_RECORDED)
 
 MEASURES: Mapping[str, Measure] = {
     "ridge": Measure(
-        "benchmarks.neural:ridge_predictivity", "ridge to each neuroid, held-out Pearson r", settings=_RIDGE
+        "benchmarks.neural:ridge_predictivity",
+        "ridge to each neuroid, held-out Pearson r",
+        settings=("layers", *_RIDGE),
     ),
     "pls": Measure(
         "benchmarks.neural:pls_predictivity",
         "partial least squares, 25 components as in Brain-Score, held-out Pearson r",
-        settings=("components", *_RECORDED),
+        settings=("components", *_PREDICTED),
     ),
     "pcr": Measure(
         "benchmarks.neural:pcr_predictivity",
         "least squares on the first principal components, held-out Pearson r",
-        settings=("components", *_RECORDED),
+        settings=("components", *_PREDICTED),
     ),
     "one-to-one": Measure(
         "benchmarks.neural:one_to_one_matching",
         "each neuroid with a unit of its own, held-out Pearson r",
-        settings=("units", *_RECORDED),
+        settings=("units", *_PREDICTED),
     ),
     "best-unit": Measure(
         "benchmarks.neural:best_unit_matching",
         "each neuroid with its best unit, held-out Pearson r",
-        settings=("units", *_RECORDED),
+        settings=("units", *_PREDICTED),
     ),
     "soft-matching": Measure(
         "benchmarks.neural:soft_matching",
         "optimal transport from units to neuroids, held-out Pearson r",
-        settings=("units", *_RECORDED),
+        settings=("units", *_PREDICTED),
     ),
     "reverse": Measure(
         "benchmarks.neural:reverse_predictivity",
         "ridge from the brain to each unit of a layer, held-out Pearson r",
-        settings=("units", *_RIDGE),
+        settings=("layers", "units", *_RIDGE),
+    ),
+    "time-resolved": Measure(
+        "benchmarks.neural:time_resolved",
+        "ridge from the states of a layer to each neuroid in each time bin (ms), the map between the two times chosen",
+        settings=("layers", "onsets", "ms_per_step", *_RIDGE),
     ),
     "unique": Measure(
         "benchmarks.neural:unique_variance",
         "explained variance beyond another model's (benchmark.against=<model>)",
-        settings=("against", "selection", *_RECORDED),
+        settings=("against", "selection", *_PREDICTED),
     ),
     "fragility": Measure(
         "benchmarks.robustness.fragility:fragility",
@@ -129,11 +138,22 @@ MEASURES: Mapping[str, Measure] = {
         (LABELS,),
         ("against", "attack", "norm", "epsilon", "steps", "moment"),
     ),
+    "decoding": Measure(
+        "benchmarks.decoding.builders:decoding",
+        "linear read-out of labels by layer x time_bin, held-out accuracy; permuted labels as a null row",
+        (LABELS,),
+        ("scale", *_SHOWN),
+    ),
     "corruptions": Measure(
         "benchmarks.robustness.builders:corruptions",
         "accuracy under 15 common corruptions at 5 severities",
         (LABELS,),
         ("kinds", "severities"),
+    ),
+    "dynamics": Measure(
+        "benchmarks.dynamics.builders:dynamics",
+        "return to rest of a network whose rates obey an equation, with spectra, noise, decisions over time",
+        (LABELS,),
     ),
 }
 

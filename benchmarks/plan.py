@@ -9,13 +9,14 @@ from typing import NamedTuple, TypeVar
 
 from alignment import fingerprint
 from alignment.errors import AlignmentError, DataError, RequestError
-from alignment.models import check_model, has_weights, load_model, untrained
+from alignment.models import has_weights, untrained
 from alignment.models.base import Model, with_settings
 from alignment.registry import foreign_code, is_file_reference
 from benchmarks.catalogue import benchmark_names, build_benchmarks, cache_folder, check_benchmark, is_made, short_name
 from benchmarks.contracts import Benchmark, Part, Session
 from benchmarks.fingerprint import PixelDigests
-from benchmarks.nulls import GABOR, PIXELS, REFERENCES, SHUFFLED, UNTRAINED
+from benchmarks.model_files import check_model, load_model
+from benchmarks.nulls import GABOR, PIXELS, REFERENCES, SHUFFLED, SHUFFLED_MARK, UNTRAINED
 from benchmarks.provenance import available_memory
 from benchmarks.recordings import Recordings
 from benchmarks.results import load_records, record_path
@@ -145,7 +146,7 @@ def check(settings: Settings) -> Request:
     entered = (faults.of(lambda: entrants(settings, suite)) if names or settings.model.name else None) or ()
     faults.of(lambda: load_records(settings.results))
     own = tuple(dict.fromkeys(_base(each) for each in entered))
-    faults.of(lambda: _check_places(settings))
+    faults.of(lambda: check_places(settings))
     for name in names:
         faults.of(partial(check_benchmark, name, settings))
         if is_file_reference(name) and short_name(name) in (*suite_names(), *benchmark_names()):
@@ -270,7 +271,7 @@ def plan_one(entrant: Entrant, built: Built, *, benchmark: Benchmark, request: R
     model, of_data = built.model, benchmark.fingerprint(request.digests)
     benchmark = benchmark.shuffled() if entrant.shuffled else benchmark
     of_benchmark, of_model = benchmark.fingerprint(request.digests), session.recordings.fingerprint(model)
-    model_name = with_settings(model.name, "responses=shuffled") if entrant.shuffled else model.name
+    model_name = with_settings(model.name, SHUFFLED_MARK) if entrant.shuffled else model.name
     of_fits = benchmark.fit_fingerprint(request.digests)
     keys = {part: fingerprint.of_parts("part", of_fits, of_model, *part) for part in benchmark.parts(model)}
     key = fingerprint.of_parts("record", of_benchmark, of_model, model_name, benchmark.id, *keys.values())
@@ -328,8 +329,14 @@ def _base(entrant: Entrant) -> Entrant:
     return replace(entrant, untrained=False, shuffled=False, null="", asked=False)
 
 
-def _check_places(settings: Settings) -> None:
-    """The device is there, and results can be written."""
+def check_places(settings: Settings) -> None:
+    """Whether the device is there, and results can be written.
+
+    Raises
+    ------
+    RequestError
+        One of them is not so.
+    """
     import torch
 
     kind, _, number = settings.device.partition(":")

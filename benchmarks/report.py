@@ -235,9 +235,10 @@ def progress(output: Console) -> Iterator[PlainProgress | BarProgress]:
 
 
 def _columns(board: Leaderboard) -> list[str]:
-    """Those of `COLUMNS` that some row fills."""
+    """Those of `COLUMNS` that some row fills; time_bin where it is not 0 for all."""
     rows = board.rows
     some = {name: bool(rows[key].notna().any()) for name, key in OPTIONAL.items()}
+    some["time_bin"] = bool((rows["time_bin"].fillna(0) != 0).any())
     return [name for name in COLUMNS if some.get(name, True)]
 
 
@@ -288,6 +289,7 @@ def _text(value: Any) -> str:
 
 # column of the table -> its cell; those of COUNTED are left out where the screen is narrow
 COLUMNS: Mapping[str, Callable[[dict[Hashable, Any]], str]] = {
+    "time_bin": lambda row: "-" if pd.isna(row["time_bin"]) else f"{row['time_bin']:g}",
     "raw [95 %]": lambda row: _interval(row, "raw"),
     "clean [95 %]": lambda row: _interval(row, "clean"),
     "lower bound": _against_lower,
@@ -307,3 +309,21 @@ OPTIONAL = {
     "neuroids": "n_neuroids",
     "subjects": "n_subjects",
 }
+
+
+def verdict_table(name: str, rows: pd.DataFrame) -> Table:
+    """What tuning and its controls changed, benchmark by benchmark, as of `benchmarks.tuning.verdict.summary`."""
+    table = Table(title=f"{name}: change from the teacher, and by how much tuning exceeds each control [95 %]")
+    for column, heading in {
+        "condition": "",
+        "score": "score",
+        "change": "change",
+        "behind": "tuning exceeds it by",
+    }.items():
+        table.add_column(heading, justify="left" if column == "condition" else "right")
+    for benchmark, group in rows.groupby("benchmark", sort=False):
+        table.add_section()
+        table.add_row(Text(str(benchmark), style="bold"))
+        for cells in group[["condition", "score", "change", "behind"]].itertuples(index=False):
+            table.add_row(*(Text(str(cell)) for cell in cells))
+    return table

@@ -16,6 +16,7 @@ import pandas as pd
 from alignment.errors import DataError
 from benchmarks import comparison
 from benchmarks.nulls import REFERENCES, SHUFFLED
+from benchmarks.over_time import figures_over_time
 from benchmarks.store import write_whole
 
 SCHEMA = 2
@@ -193,12 +194,23 @@ def _means(frame: pd.DataFrame, n_benchmarks: int) -> pd.DataFrame:
 
 
 def save_leaderboard(folder: Path, name: str, board: Leaderboard) -> Path:
-    """Write `<name>.csv`, `<name>.layers.csv` and, where there are any, `<name>.figures.csv`; the path of the first."""
+    """Write `<name>.csv`, `<name>.layers.csv` and, where there are any, `<name>.figures.csv`; the path of the first.
+
+    Where models have time, figures of the surface as well, `<benchmark>.maps.png` and `<benchmark>.curves.png` in
+    `over_time_folder`.
+    """
     path = folder / "leaderboards" / f"{name}.csv"
+    for (benchmark, kind), drawn in figures_over_time(board.rows, board.surface).items():
+        write_whole(over_time_folder(folder, name) / f"{benchmark.replace('/', '_')}.{kind}.png", drawn)
     if len(board.figures):
-        write_whole(path.with_name(f"{name}.figures.csv"), _csv(board.figures))
-    write_whole(path.with_name(f"{name}.layers.csv"), _csv(board.surface))
-    return write_whole(path, _csv(board.rows))
+        write_whole(path.with_name(f"{name}.figures.csv"), table_bytes(board.figures))
+    write_whole(path.with_name(f"{name}.layers.csv"), table_bytes(board.surface))
+    return write_whole(path, table_bytes(board.rows))
+
+
+def over_time_folder(folder: Path, name: str) -> Path:
+    """Where the figures of a leaderboard's models with time lie, beside the leaderboards."""
+    return folder / "over_time" / name
 
 
 def save_relation(folder: Path, table: pd.DataFrame, points: pd.DataFrame, *, plot: bytes) -> tuple[Path, ...]:
@@ -206,13 +218,14 @@ def save_relation(folder: Path, table: pd.DataFrame, points: pd.DataFrame, *, pl
     x, y = (key.replace("/", "_") for key in table.iloc[0][["x", "y"]])
     place = folder / "relations"
     return (
-        write_whole(place / f"{x} and {y}.csv", _csv(table)),
-        write_whole(place / f"{x} and {y}.models.csv", _csv(points)),
+        write_whole(place / f"{x} and {y}.csv", table_bytes(table)),
+        write_whole(place / f"{x} and {y}.models.csv", table_bytes(points)),
         write_whole(place / f"{x} and {y}.png", plot),
     )
 
 
-def _csv(frame: pd.DataFrame) -> bytes:
+def table_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as CSV, the same bytes for the same numbers on any machine."""
     text = io.StringIO()
     frame.to_csv(text, index=False, float_format="%.6f", lineterminator="\n")
     return text.getvalue().encode()
@@ -235,10 +248,10 @@ def _tell_apart(records: Sequence[Record]) -> list[tuple[str, str, Record]]:
 
     Responses shuffled on purpose are other responses under the same id, which the row says already.
     """
-    models: dict[str, set[str]] = {}
+    models: dict[tuple[str, str], set[str]] = {}
     benchmarks: dict[tuple[str, bool], set[str]] = {}
     for record in records:
-        models.setdefault(record["model"]["name"], set()).add(record["model"]["fingerprint"])
+        models.setdefault(_model_of(record), set()).add(record["model"]["fingerprint"])
         benchmarks.setdefault(_data_of(record), set()).add(record["benchmark"]["fingerprint"])
 
     def marked(name: str, digest: str, contents: set[str]) -> str:
@@ -246,12 +259,18 @@ def _tell_apart(records: Sequence[Record]) -> list[tuple[str, str, Record]]:
 
     return [
         (
-            marked(name := record["model"]["name"], record["model"]["fingerprint"], models[name]),
+            marked(record["model"]["name"], record["model"]["fingerprint"], models[_model_of(record)]),
             marked(record["benchmark"]["id"], record["benchmark"]["fingerprint"], benchmarks[_data_of(record)]),
             record,
         )
         for record in records
     ]
+
+
+def _model_of(record: Record) -> tuple[str, str]:
+    """What must be the same wherever it has this name; a reference, such as chance, is each benchmark's own."""
+    of = record["benchmark"]["id"] if record["model"]["null"] == REFERENCES else ""
+    return record["model"]["name"], of
 
 
 def _data_of(record: Record) -> tuple[str, bool]:

@@ -4,130 +4,52 @@ Each word is split at its first `=`. Values stay text until a field types them; 
 `model=x` means `model.name=x`, and so for `benchmark`. There is no interpolation and no second language.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from alignment.errors import RequestError, near_misses, unknown
+from benchmarks.keys import (
+    BenchmarkSettings,
+    DataChoices,
+    Items,
+    ModelSettings,
+    Place,
+    Section,
+    Text,
+    TrainingSettings,
+    TuningSettings,
+    check_device,
+)
 
-NAMED = ("model", "benchmark")
+NAMED = ("model", "benchmark", "tuning", "training")
 NAME = "name"
-DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 
 
-def _items(value: object) -> object:
-    """`a,b` -> ("a", "b"), each once; `none` and an empty text are the empty list."""
-    if not isinstance(value, str):
-        return value
-    if value in ("", "none"):
-        return ()
-    return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-
-
-def _given(value: object) -> object:
-    """An empty place would be the current folder, and any other empty text nothing at all."""
-    if isinstance(value, str) and not value.strip():
-        raise ValueError("it is empty; give a value, or leave it out")
-    return value
-
-
-def _device(value: str) -> str:
-    if not DEVICE.fullmatch(value):
-        raise ValueError("give cpu, cuda, cuda:<number> or mps")
-    return value
-
-
-Items = Annotated[tuple[str, ...], BeforeValidator(_items)]
-Text = Annotated[str, BeforeValidator(_given)]
-Place = Annotated[Path, BeforeValidator(_given), AfterValidator(Path.expanduser)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelSettings(_Section):
-    """Which models, and how each is set up."""
-
-    name: Items = Field((), description="which models: of `bench list models`, or ./file.py:function; several by comma")
-    weights: Text = Field("default", description="default (as published) | none (seeded random) | a file of weights")
-    layers: Items = Field((), description="layer names or globs; the family's own choice when not given")
-
-
-class BenchmarkSettings(_Section):
-    """Which benchmark, and what to change of it; every change is named in its id."""
-
-    name: Items = Field((), description="of `bench list benchmarks`, or ./file.py:function; in place of suite")
-    measure: Items = Field((), description="what is measured (`bench list measures`): ridge, rsa, cka-linear, ...")
-    selection: Text | None = Field(None, description="how alpha is chosen: loo | gcv | kfold")
-    pool: Text | None = Field(None, description="average-pool maps to at most n x n (usually 4) | none (whole maps)")
-    projection: Text | None = Field(None, description="sparse random projection to this many units | none")
-    precision: Text | None = Field(None, description="of the forward pass: float32 | bfloat16 | float16 | tf32")
-    viewing: Text | None = Field(None, description="whole (resize all of the image) | degrees (keep visual degrees)")
-    scale: Text | None = Field(None, description="none | floored_sd: how features are scaled before the ridge")
-    comparator: Text | None = Field(None, description="of RDMs: spearman | pearson | rho-a | cosine | ...")
-    distance: Text | None = Field(None, description="of RDMs: 1-pearson | squared-euclidean | 1-cosine | ...")
-    pooling: Text | None = Field(None, description="of RDMs for ceilings: optimal (for the comparator) | mean")
-    components: Text | None = Field(None, description="of pls and pcr: number of components")
-    units: Text | None = Field(None, description="of reverse and matching: at most so many units, drawn by seed")
-    against: Text | None = Field(
-        None, description="of unique: the model whose share is taken out; of transfer: that is attacked"
-    )
-    attack: Text | None = Field(None, description="of robust: standard | pgd | fgsm | apgd-ce | square | ...")
-    norm: Text | None = Field(None, description="of robust, fragility: linf | l2")
-    epsilon: Text | None = Field(
-        None, description="of robust, fragility: radius in pixel units, such as 8/255; of robust several by comma"
-    )
-    steps: Text | None = Field(None, description="of robust, fragility: steps of gradient attacks")
-    moment: Text | None = Field(None, description="of networks with time: decision that counts: last | mean | each")
-    kinds: Text | None = Field(None, description="of corruptions: fog, snow, ...; several by comma (all 15)")
-    severities: Text | None = Field(None, description="of corruptions: 1 to 5; several by comma (all)")
-    subjects: Text | None = Field(None, description="of intervals: auto (resampled from 8 on) | fixed | resampled")
-
-
-class DataChoices(BaseModel):
-    """Where data lie, and which part of a data set is meant; any other key must be the name of a data set."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    __pydantic_extra__: dict[str, Place]
-
-    root: Place = Field(Path("data"), description="folder that holds a folder per data set")
-    subjects: Text | None = Field(None, description="of nsd: numbers, such as 1,2 or 1-4; all that are there")
-    sessions: Text | None = Field(None, description="of nsd: numbers, such as 1-10; all that are there")
-    beta: Text | None = Field(None, description="of nsd: b1 | b2 | b3")
-    source: Text | None = Field(None, description="of nsd: hdf5 | nii | auto (whichever has more sessions)")
-    split: Text | None = Field(None, description="of nsd: shared | test515")
-    nc_min: Text | None = Field(None, description="of nsd: least noise ceiling of a voxel, percent of variance")
-    visual_degrees: Text | None = Field(None, description="of folder: width of an image when it was shown")
-    subset: Text | None = Field(None, description="of cifar10, digits, imagenet_folder: only so many of the images")
-
-    def options(self) -> dict[str, str]:
-        """What was asked of the data set itself."""
-        fields = set(type(self).model_fields) - {"root"}
-        return {key: value for key, value in self.model_dump().items() if key in fields and value is not None}
-
-    def folders(self) -> dict[str, Path]:
-        """Folders named for single data sets, `data.nsd=<folder>`."""
-        return dict(self.model_extra or {})
-
-
-class Settings(_Section):
+class Settings(Section):
     """Everything `bench` can be told."""
 
     model: ModelSettings = ModelSettings()
     suite: Text | None = Field(None, description="of `bench list suites`, or ./mine.yaml")
     benchmark: BenchmarkSettings = BenchmarkSettings()
+    tuning: TuningSettings = TuningSettings()
+    control: Items = Field(
+        (), description="of tune: kd_only, shuffle, matched, pixel (together: standard), ft, gaussian, ... (all)"
+    )
+    training: TrainingSettings = TrainingSettings()
     data: DataChoices = DataChoices()
     results: Place = Field(Path("results"), description="where everything is kept")
     x: Text | None = Field(None, description="of relate: a benchmark, by name or by the id that tables give")
     y: Text | None = Field(None, description="of relate: another")
     to: Place | None = Field(None, description="of data export: the folder to write in")
-    device: Annotated[Text, AfterValidator(_device)] = Field("cpu", description="cpu | cuda | cuda:<number> | mps")
+    layout: Literal["usual", "rep_align"] = Field(
+        "usual", description="of data export: usual (netCDF of responses, HDF5 of RDMs) | rep_align (its data folder)"
+    )
+    device: Annotated[Text, AfterValidator(check_device)] = Field("cpu", description="cpu | cuda | cuda:<number> | mps")
     batch_size: int = Field(32, ge=1, le=2**16, description="images in a forward pass")
     block_size: int = Field(256, ge=1, le=2**20, description="images in an entry of the store")
     threads: int | None = Field(None, ge=1, le=2**10, description="for the mathematics; as many as torch takes")

@@ -34,7 +34,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     DataError
         The file is missing, damaged, holds other things than tensors, or holds none.
     """
-    state = _load(path)
+    state = load_file(path)
     for entry in ENTRIES:
         if isinstance(state, Mapping) and isinstance(state.get(entry), Mapping):
             state = state[entry]
@@ -45,7 +45,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _load(path: Path) -> Any:
+def load_file(path: Path) -> Any:
+    """What `torch.save` wrote, on the CPU; no code in it is run.
+
+    Raises
+    ------
+    DataError
+        The file is missing or damaged, or holds other things than tensors and plain values.
+    """
     try:
         file = path.open("rb")
     except OSError as error:

@@ -2,10 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,24 +60,55 @@ class ToyNetwork(nn.Module):
 def build(*, weights: str, cache: Path, seed: int) -> TorchModel:
     """The toy network; "default" weights are trained where `cache` does not hold them yet."""
     recipe = Recipe(seed=seed)
-    with seeded(seed, "weights", "toy"):
-        module = ToyNetwork(recipe.channels)
+    return with_weights("toy", weights, cache=cache, recipe=recipe, untrained=untrained)
+
+
+def untrained(recipe: Recipe) -> nn.Module:
+    """The toy network as it is before training."""
+    with seeded(recipe.seed, "weights", "toy"):
+        return ToyNetwork(recipe.channels)
+
+
+def with_weights(
+    name: str,
+    weights: str,
+    *,
+    cache: Path,
+    recipe: Recipe,
+    untrained: Callable[[Any], nn.Module],
+    layers: Sequence[str] | None = None,
+) -> TorchModel:
+    """A network of digits with the weights asked for; "default" ones are trained where `cache` does not hold them yet.
+
+    Parameters
+    ----------
+    name : of the model
+    weights : "default", "none" or a file
+    cache : folder of trained weights
+    recipe : what determines them
+    untrained : from the recipe to the network as it is before training
+    layers : recording sites; the usual ones when not given
+    """
+    module = untrained(recipe)
     if weights != "none":
         is_default = weights == "default"
-        path = trained_weights(recipe, cache=cache) if is_default else weights_file(weights)
+        own: dict[str, Any] = {"cache": cache, "name": name, "untrained": untrained}
+        path = trained_weights(recipe, **own) if is_default else weights_file(weights)
         try:
             load_state(module, read_state(path), where=str(path))
         except DataError as error:
             if not is_default:
                 raise
             raise DataError(f"{error}; delete it to train it again") from None
-    edge = recipe.image
+    edge, grey = recipe.image, (0.5,) * 3
     return TorchModel(
-        module.eval(), name="toy", image_size=(edge, edge), normalise=((0.5,) * 3, (0.5,) * 3), classes=CLASSES
+        module.eval(), name=name, layers=layers, image_size=(edge, edge), normalise=(grey, grey), classes=CLASSES
     )
 
 
-def trained_weights(recipe: Recipe, *, cache: Path) -> Path:
+def trained_weights(
+    recipe: Recipe, *, cache: Path, name: str = "toy", untrained: Callable[[Any], nn.Module] = untrained
+) -> Path:
     """The file of trained weights, made now if it is not there.
 
     Written under a temporary name and then renamed, so that a run which is killed leaves no half file, and two that
@@ -87,13 +119,13 @@ def trained_weights(recipe: Recipe, *, cache: Path) -> Path:
     DataError
         The folder cannot be written.
     """
-    path = cache / f"toy-{fingerprint.of_settings(asdict(recipe))}.pt"
+    path = cache / f"{name}-{fingerprint.of_settings(asdict(recipe))}.pt"
     if path.is_file():
         return path
-    state = train(recipe).state_dict()
+    state = train(recipe, untrained).state_dict()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache, prefix=".toy-", suffix=".partial", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=cache, prefix=f".{name}-", suffix=".partial", delete=False) as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
@@ -117,12 +149,14 @@ def split(recipe: Recipe, count: int) -> tuple[Tensor, Tensor]:
     return order[recipe.held_out :], order[: recipe.held_out]
 
 
-def train(recipe: Recipe) -> ToyNetwork:
-    """Adam with a cosine schedule on the training digits; the same weights each time on the same hardware."""
+def train(recipe: Recipe, untrained: Callable[[Any], nn.Module] = untrained) -> nn.Module:
+    """Adam with a cosine schedule on the training digits; the same weights each time on the same hardware.
+
+    Of a network with several decisions the loss is the mean over them.
+    """
     pixels, labels = digits(recipe.image)
     chosen, _ = split(recipe, len(labels))
-    with seeded(recipe.seed, "weights", "toy"):
-        module = ToyNetwork(recipe.channels)
+    module = untrained(recipe)
     steps = recipe.epochs * -(-len(chosen) // recipe.batch_size)
     optimiser = torch.optim.Adam(module.parameters(), lr=recipe.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -132,7 +166,9 @@ def train(recipe: Recipe) -> ToyNetwork:
             order = seeds.generator(recipe.seed, "toy", "epoch", epoch).permutation(len(chosen))
             for batch in torch.from_numpy(order).split(recipe.batch_size):
                 taken = chosen[batch]
-                loss = F.cross_entropy(module((pixels[taken] - 0.5) / 0.5), labels[taken])
+                output = module((pixels[taken] - 0.5) / 0.5)
+                decisions = output if isinstance(output, list) else [output]
+                loss = torch.stack([F.cross_entropy(each, labels[taken]) for each in decisions]).mean()
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

@@ -39,6 +39,9 @@ Changes = Literal["nothing", "targets", "loss weights", "trainable", "data", "ne
 LOSS_TERMS = ("neural", "distil", "replay", "joint", "anchor")
 # what a gain must exceed before it says anything about brains
 STANDARD = ("kd_only", "shuffle", "matched", "pixel")
+# that learn nothing of the responses: a gain which they give as well is not owed to these. The others are bounds
+# (`ft`, `joint`), or see what the brain said of the images in another way (`phase`, `other_roi`)
+WITHOUT_RESPONSES = (*STANDARD, "gaussian", "other_net", "head_only", "acc_matched", "adv")
 
 
 @dataclass(frozen=True)

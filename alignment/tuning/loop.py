@@ -1,72 +1,37 @@
 """The loop: a student reads brains while it is held to what its teacher, itself before tuning, says of images."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from alignment import seeds
-from alignment.correlation import pearson
 from alignment.errors import DataError, RequestError
-from alignment.models.hooks import evaluating
 from alignment.models.torch_model import TorchModel
-from alignment.tuning.batchnorm import Domain, prepare, recalibrate
-from alignment.tuning.losses import NEURAL, distillation, l2_starting_point
+from alignment.tuning.batches import Batch, batches
+from alignment.tuning.batchnorm import recalibrate
+from alignment.tuning.losses import gradient_norms
+from alignment.tuning.material import Material, Neural, Task, check_material
+from alignment.tuning.objective import Logits, Objective, Perturb
 from alignment.tuning.readouts import FactorisedReadout, LinearReadout, initialise_by_ridge, readout
-from alignment.tuning.recipe import Recipe, cosine
+from alignment.tuning.recipe import Recipe
 from alignment.tuning.selection import Standing, best
-from alignment.tuning.trainable import trainable
+from alignment.tuning.student import Student
+from alignment.tuning.teacher import Teacher
+from alignment.tuning.validation import by_refit, on_neural, on_task
+
+__all__ = ["Batch", "Logits", "Material", "Neural", "Perturb", "Recipe", "Task", "Tuner"]
 
 
-@dataclass(frozen=True)
-class Neural:
-    """Images that one subject saw, and the responses to them.
-
-    Attributes
-    ----------
-    pixels : (image, 3, row, column) float32 in [0, 1]
-    responses : (image, neuroid) float32
-    weights : (neuroid,) of the mse, mean 1; None: all alike
-    """
-
-    pixels: Tensor
-    responses: Tensor
-    weights: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Task:
-    """Images of the task; labels are needed to validate and to train jointly, not to distil."""
-
-    pixels: Tensor
-    labels: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Material:
-    """Three disjoint sets of images, less the test set, which tuning never sees.
-
-    Attributes
-    ----------
-    train, validation : by subject
-    task_validation : a split of the task's training images, with labels
-    task : images to distil on (replay) and, with labels, to train on jointly
-    """
-
-    train: Mapping[str, Neural]
-    validation: Mapping[str, Neural]
-    task_validation: Task
-    task: Task | None = None
+def _nothing(_: "Tuner") -> None:
+    """Where nobody is to be told."""
 
 
 class Tuner:
-    """A run that can be stopped after any epoch and resumed exactly.
+    """A run that can be stopped after any step and resumed exactly.
 
     Parameters
     ----------
@@ -74,24 +39,42 @@ class Tuner:
     material : images, responses, labels
     recipe : everything else
     device : where it runs
+    perturb : an attack on task images before the student learns their labels, for adversarial training; takes the
+        student's logits as a function of pixels, the pixels, the labels and a seed for each image
+
+    Attributes
+    ----------
+    teacher, student : the network before tuning, and as it is now
+    readouts : of each subject
+    epoch, step : epochs that are over, and steps taken in the next one
+    trajectory : where the student stood before the first epoch and after each
+    drift : how far one pass over the neural images takes running means from those of the task, in sd, as
+        `batchnorm.drift`; None unless the recipe says batch_norm=train
 
     Raises
     ------
     RequestError
-        A recipe that needs what the material has not, a layer that does not exist, or a model without logits.
+        A recipe that needs what the material has not, or that lets statistics of batch normalisation drift without
+        saying so; a layer that does not exist, or a model without logits.
     DataError
         Responses that are not finite, or do not fit their images.
     """
 
-    def __init__(self, model: TorchModel, material: Material, recipe: Recipe, *, device: str = "cpu") -> None:
-        _check(material, recipe)
+    def __init__(
+        self,
+        model: TorchModel,
+        material: Material,
+        recipe: Recipe,
+        *,
+        device: str = "cpu",
+        perturb: Perturb | None = None,
+    ) -> None:
+        check_material(material, recipe)
         self.recipe, self.material, self.device = recipe, material, device
-        self.teacher, self.student = _copy(model, device), _copy(model, device)
-        self.teacher.module.requires_grad_(False)
-        self.norms = prepare(self.student.module, recipe.batch_norm)
-        shape, names = self._shape(), trainable(self.student.module, recipe.trainable)
-        for name, parameter in self.student.module.named_parameters():
-            parameter.requires_grad_(name in names)
+        self.teacher = Teacher(model, device=device, precision=recipe.precision, batch_size=recipe.batch_size)
+        self._student = Student(model, recipe, device=device)
+        self.drift = self._foreseen_drift() if recipe.batch_norm == "train" else None
+        shape = self._shape()
         self.readouts = nn.ModuleDict(
             {
                 _key(subject): readout(
@@ -103,17 +86,24 @@ class Tuner:
                 for subject, neural in material.train.items()
             }
         ).to(device)
-        self.start = {name: value.detach().clone() for name, value in self._backbone().items()}
-        groups: list[dict[str, Any]] = [
-            {"params": list(self.readouts.parameters()), "weight_decay": recipe.weight_decay}
-        ]
-        if self.start:
-            groups.append({"params": list(self._backbone().values()), "weight_decay": 0.0})
-        self.optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-        self._taught = self._answers_of_teacher()
-        self.epoch = 0
+        self._objective = Objective(
+            material,
+            recipe,
+            student=self._student,
+            teacher=self.teacher,
+            readouts={subject: self.readouts[_key(subject)] for subject in material.train},
+            perturb=perturb,
+        )
+        self.optimiser = _optimiser(recipe, list(self.readouts.parameters()), list(self._student.backbone.values()))
+        self.epoch = self.step = 0
+        self.sums: dict[str, float] = {}
         self.trajectory: list[Standing] = []
         self.kept: dict[str, Any] | None = None
+
+    @property
+    def student(self) -> TorchModel:
+        """The network as it is now; outside of passes it has the statistics of the task."""
+        return self._student.model
 
     def begin(self) -> None:
         """Fit the readouts, and note where the student stands before it is tuned."""
@@ -121,17 +111,33 @@ class Tuner:
             for subject, neural in self.material.train.items():
                 module = self.readouts[_key(subject)]
                 if isinstance(module, LinearReadout | FactorisedReadout):
-                    activations = torch.cat([each for _, each in self._passes(neural.pixels, "neural")])
+                    activations = torch.cat([each for _, each in self._student.passes(neural.pixels, "neural")])
                     initialise_by_ridge(module, activations, neural.responses.to(self.device))
         self._note({})
 
-    def run(self, *, after_epoch: Callable[["Tuner"], None] = lambda _: None) -> Standing:
-        """Tune until the epochs are over or patience is, then restore the best student; the epoch that was chosen."""
+    def run(
+        self,
+        *,
+        after_epoch: Callable[["Tuner"], None] = _nothing,
+        after_step: Callable[["Tuner"], None] = _nothing,
+    ) -> Standing:
+        """Tune until the epochs are over or patience is, then restore the best student; the epoch that was chosen.
+
+        Parameters
+        ----------
+        after_epoch, after_step : told of the tuner each time, also before the first epoch; a `state` taken there is
+            one to go on from
+
+        Raises
+        ------
+        DataError
+            A term of the loss, or its gradient, is not finite: no step was taken, and states taken before are sound.
+        """
         if not self.trajectory:
             self.begin()
             after_epoch(self)
         while not self.finished:
-            self.run_epoch()
+            self.run_epoch(after_step=after_step)
             after_epoch(self)
         return self.restore_best()
 
@@ -146,81 +152,86 @@ class Tuner:
         teacher = self.trajectory[0].accuracy
         return best(self.trajectory, teacher_accuracy=teacher, tolerance=self.recipe.tolerance)
 
+    def accuracy(self) -> float:
+        """Of the student as it is, on the task's validation images."""
+        return on_task(self._student, self.teacher, self.material.task_validation)[0]
+
     def restore_best(self) -> Standing:
         """Make the student what it was after the best epoch."""
         assert self.kept is not None
-        self.student.module.load_state_dict(self.kept["student"])
-        self.readouts.load_state_dict(self.kept["readouts"])
-        self.norms.load_state_dict(self.kept["norms"])
+        self._put_back(self.kept)
         return self.best()
 
-    def run_epoch(self) -> None:
-        """One pass over the neural images of every subject, and as many batches of task images."""
-        steps = self._steps()
-        sums: dict[str, float] = {}
-        for number, batch in enumerate(steps):
-            step = self.epoch * len(steps) + number
+    def run_epoch(self, *, after_step: Callable[["Tuner"], None] = _nothing) -> None:
+        """What is left of a pass over the neural images of every subject, and as many batches of task images.
+
+        Parameters
+        ----------
+        after_step, raises : as of `run`
+        """
+        steps = batches(self.material, self.recipe, epoch=self.epoch)
+        for batch in steps[self.step :]:
+            step = self.epoch * len(steps) + self.step
             for group in self.optimiser.param_groups:
-                group["lr"] = cosine(step, self.recipe.epochs * len(steps), peak=self.recipe.learning_rate)
-            terms = self.terms(batch, step=step)
-            loss = sum((self.weight(name) * term for name, term in terms.items()), torch.zeros((), device=self.device))
-            wrong = [name for name, term in terms.items() if not torch.isfinite(term)]
-            if wrong:
-                raise DataError(f"{wrong[0]} is not finite in epoch {self.epoch + 1}; lower the learning rate")
-            self.optimiser.zero_grad(set_to_none=True)
-            if loss.requires_grad:
-                loss.backward()
-                self.optimiser.step()
-            for name, term in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(term.detach())
-        self.epoch += 1
-        self._note({name: total / len(steps) for name, total in sums.items()})
+                group["lr"] = self.recipe.rate(step, steps=self.recipe.epochs * len(steps))
+            for name, value in self._descend(batch, step=step).items():
+                self.sums[name] = self.sums.get(name, 0.0) + value
+            self.step += 1
+            after_step(self)
+        losses = {name: total / len(steps) for name, total in self.sums.items()}
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        self._note(losses)
 
-    def terms(self, batch: "Batch", *, step: int) -> dict[str, Tensor]:
-        """Every enabled term of the loss on one batch, before it is weighted."""
-        recipe, found = self.recipe, {}
-        neural, distilled = [], []
-        for subject, rows in batch.neural.items():
-            material = self.material.train[subject]
-            pixels = self._jittered(material.pixels[rows], subject, step=step).to(self.device)
-            logits, activations = self._student(pixels, "neural", training=True)
-            if recipe.neural:
-                predicted = self.readouts[_key(subject)](activations)
-                weights = None if material.weights is None else material.weights.to(self.device)
-                neural.append(NEURAL[recipe.loss](predicted, material.responses[rows].to(self.device), weights))
-            if recipe.distil:
-                distilled.append(self._distilled(pixels, logits))
-        if neural:
-            found["neural"] = torch.stack(neural).mean()
-        if distilled:
-            found["distil"] = torch.stack(distilled).mean()
-        task = self.material.task
-        if task is not None and (recipe.replay or recipe.joint):
-            pixels = task.pixels[batch.task].to(self.device)
-            logits, _ = self._student(pixels, "task", training=True)
-            if recipe.replay:
-                found["replay"] = self._distilled(pixels, logits)
-            if recipe.joint:
-                assert task.labels is not None
-                found["joint"] = F.cross_entropy(logits[:, -1], task.labels[batch.task].to(self.device))
-        if recipe.anchor:
-            found["anchor"] = l2_starting_point(self._backbone().values(), self.start.values())
-        return found
+    def terms(self, batch: Batch, *, step: int) -> dict[str, Tensor]:
+        """Every enabled term of the loss, before it is weighted; as `Objective.terms`."""
+        return self._objective.terms(batch, step=step)
 
-    def weight(self, term: str) -> float:
-        """Of a term in the loss."""
-        return float(getattr(self.recipe, term))
+    def gradient_norms(self, batch: Batch | None = None) -> dict[str, float]:
+        """Length of the gradient of every enabled term, before it is weighted, on the trained part of the network.
+
+        A term of 0 trains nothing. Distillation and the anchor are at their minimum before the first step, and 0
+        there: look after it. The tuner stays as it is.
+
+        Parameters
+        ----------
+        batch : of `batches`; the first of the next epoch when not given
+
+        Raises
+        ------
+        RequestError
+            Nothing of the network is trained.
+        """
+        first = batch or batches(self.material, self.recipe, epoch=self.epoch)[0]
+        before = self._parts()
+        try:
+            return gradient_norms(self.terms(first, step=0), self._student.backbone.values())
+        finally:
+            self._put_back(before)
+
+    @torch.no_grad()
+    def weight_change(self) -> float:
+        r"""$\lVert \theta - \theta_0 \rVert / \lVert \theta_0 \rVert$ over all parameters of the network."""
+        now, then = (
+            [value.double() for value in each.module.parameters()] for each in (self.student, self.teacher.model)
+        )
+        changed = sum(float((a - b).square().sum()) for a, b in zip(now, then, strict=True))
+        return math.sqrt(changed / sum(float(value.square().sum()) for value in then))
 
     def state(self) -> dict[str, Any]:
-        """Everything that `load` needs to go on exactly; tensors and plain values."""
+        """Everything that `load` needs to go on exactly; tensors and plain values.
+
+        They are those of the tuner, no copies: write or copy them before it goes on.
+        """
         return {
             "recipe": self.recipe.settings(),
             "teacher": self.teacher.fingerprint,
             "student": self.student.module.state_dict(),
             "readouts": self.readouts.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "norms": self.norms.state_dict(),
+            "norms": self._student.norms.state_dict(),
             "epoch": self.epoch,
+            "step": self.step,
+            "sums": dict(self.sums),
             "trajectory": [vars(each) for each in self.trajectory],
             "kept": self.kept,
             "random": torch.get_rng_state(),
@@ -234,175 +245,104 @@ class Tuner:
         DataError
             It is of another recipe or teacher.
         """
-        if state["recipe"] != self.recipe.settings() or state["teacher"] != self.teacher.fingerprint:
-            raise DataError("the checkpoint is of another recipe or teacher; remove it, or name another place")
-        self.student.module.load_state_dict(state["student"])
-        self.readouts.load_state_dict(state["readouts"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.norms.load_state_dict(state["norms"])
-        self.epoch, self.kept = state["epoch"], state["kept"]
+        own = {"recipe": self.recipe.settings(), "teacher": self.teacher.fingerprint}
+        other = [name for name, value in own.items() if state[name] != value]
+        if other:
+            raise DataError(f"the checkpoint is of another {' and '.join(other)}; remove it, or name another place")
+        self._put_back(state)
+        # the optimiser would go on in the tensors it is given
+        self.optimiser.load_state_dict(copy.deepcopy(state["optimiser"]))
+        self.epoch, self.step, self.sums = state["epoch"], state["step"], dict(state["sums"])
+        self.kept = state["kept"]
         self.trajectory = [Standing(**each) for each in state["trajectory"]]
         torch.set_rng_state(state["random"])
 
-    def _steps(self) -> list["Batch"]:
-        """The batches of this epoch: as many for every subject as the one with most images needs."""
-        orders = {subject: self._order(len(neural.pixels), subject) for subject, neural in self.material.train.items()}
-        count = max(-(-len(order) // self.recipe.batch_size) for order in orders.values())
-        parts = {subject: np.array_split(order, count) for subject, order in orders.items()}
-        task = self.material.task
-        replayed = [np.empty(0, np.int64)] * count
-        if task is not None:
-            order, size = self._order(len(task.pixels), "task"), min(self.recipe.batch_size, len(task.pixels))
-            replayed = [np.take(order, range(at * size, (at + 1) * size), mode="wrap") for at in range(count)]
-        return [
-            Batch(
-                {subject: torch.from_numpy(rows[at]) for subject, rows in parts.items()}, torch.from_numpy(replayed[at])
+    def _descend(self, batch: Batch, *, step: int) -> dict[str, float]:
+        """One step down the gradient of the loss, gathered part by part; every term."""
+        self.optimiser.zero_grad(set_to_none=True)
+        found: dict[str, float] = {}
+        for part in batch.parts(self.recipe.accumulate):
+            terms = self.terms(part, step=step)
+            for name, value in _values(terms).items():
+                if not math.isfinite(value):
+                    raise self._diverged(name)
+                found[name] = found.get(name, 0.0) + value
+            loss = self._objective.total(terms)
+            if loss.requires_grad:
+                loss.backward()
+        trained = [each for group in self.optimiser.param_groups for each in group["params"]]
+        lengths = [each.grad.norm() for each in trained if each.grad is not None]
+        if lengths:
+            # of weights spoilt by it a checkpoint might be taken before the next loss shows that they are
+            if not torch.stack(lengths).isfinite().all():
+                norms = gradient_norms(self.terms(batch, step=step), trained)
+                wrong = [name for name, norm in norms.items() if not math.isfinite(norm)] or list(norms)
+                raise self._diverged(f"the gradient of {' and '.join(wrong)}")
+            self.optimiser.step()
+        return found
+
+    def _diverged(self, what: str) -> DataError:
+        return DataError(f"{what} is not finite in epoch {self.epoch + 1}; lower the learning rate")
+
+    def _foreseen_drift(self) -> float:
+        """What one pass does to running means.
+
+        Raises
+        ------
+        RequestError
+            They would drift, and the recipe does not say that they may.
+        """
+        found = self._student.foreseen_drift({name: each.pixels for name, each in self.material.train.items()})
+        if found and not self.recipe.allow_drift:
+            raise RequestError(
+                f"batch_norm=train: one pass over the neural images moves running means by up to {found:.2g} sd, away "
+                "from the task; take freeze, dual or recalibrate, or say allow_drift=true"
             )
-            for at in range(count)
-        ]
-
-    def _order(self, count: int, name: str) -> np.ndarray:
-        return seeds.generator(self.recipe.seed, "tuning", "order", name, self.epoch).permutation(count)
-
-    def _jittered(self, pixels: Tensor, subject: str, *, step: int) -> Tensor:
-        """Each image shifted by whole pixels, its edge repeated; never mirrored, which would swap the hemifields."""
-        most = [int(self.recipe.jitter * edge) for edge in pixels.shape[2:]]
-        if not any(most):
-            return pixels
-        random = seeds.generator(self.recipe.seed, "tuning", "jitter", subject, step)
-        down, across = (random.integers(-limit, limit + 1, size=len(pixels)) for limit in most)
-        padded = F.pad(pixels, (most[1], most[1], most[0], most[0]), mode="replicate")
-        rows, columns = pixels.shape[2:]
-        return torch.stack(
-            [
-                image[:, most[0] + dy : most[0] + dy + rows, most[1] + dx : most[1] + dx + columns]
-                for image, dy, dx in zip(padded, down.tolist(), across.tolist(), strict=True)
-            ]
-        )
-
-    def _distilled(self, pixels: Tensor, logits: Tensor) -> Tensor:
-        with torch.no_grad():
-            taught, _ = self._read(self.teacher, pixels)
-        return distillation(logits, taught, temperature=self.recipe.temperature)
-
-    def _student(self, pixels: Tensor, domain: Domain, *, training: bool = False) -> tuple[Tensor, Tensor]:
-        """Logits and activations of the student, its normalisations as the recipe has them on such images."""
-
-        @contextmanager
-        def mode(module: nn.Module) -> Iterator[None]:
-            # dropout would make student and teacher differ for no reason: only normalisations are ever in training
-            with evaluating(module):
-                for layer in self.norms.layers.values():
-                    layer.training = training
-                try:
-                    with self.norms.on(domain):
-                        yield
-                finally:
-                    for layer in self.norms.layers.values():
-                        layer.training = False
-
-        return self._read(self.student, pixels, mode=mode)
-
-    def _read(self, model: TorchModel, pixels: Tensor, **settings: Any) -> tuple[Tensor, Tensor]:
-        """Logits (image, time_bin, class), and the layer's activations (image, *unit); several time_bins come first."""
-        layer = self.recipe.layer
-        bins = self.recipe.time_bins or (float(model.sites[layer].calls - 1),)
-        logits, kept = model.logits_and_activations(pixels, [layer], time_bins=bins, **settings)
-        activations = kept[layer]
-        return logits, activations[:, 0] if activations.shape[1] == 1 else activations
-
-    def _passes(self, pixels: Tensor, domain: Domain) -> Iterator[tuple[Tensor, Tensor]]:
-        with torch.no_grad():
-            for part in pixels.split(self.recipe.batch_size):
-                yield self._student(part.to(self.device), domain)
+        return found
 
     def _shape(self) -> tuple[int, ...]:
         some = next(iter(self.material.train.values())).pixels[:1]
-        return tuple(next(self._passes(some, "neural"))[1].shape[1:])
+        return tuple(next(self._student.passes(some, "neural"))[1].shape[1:])
 
-    def _backbone(self) -> dict[str, nn.Parameter]:
-        return {name: each for name, each in self.student.module.named_parameters() if each.requires_grad}
+    def _parts(self) -> dict[str, Any]:
+        """Copies of what tuning changes of the network and its readouts."""
+        return {**self._student.state(), "readouts": copy.deepcopy(self.readouts.state_dict())}
+
+    def _put_back(self, parts: Mapping[str, Any]) -> None:
+        self._student.put_back(parts)
+        self.readouts.load_state_dict(parts["readouts"])
 
     def _note(self, losses: dict[str, float]) -> None:
         """Where the student stands; the best one so far is kept."""
         if self.recipe.batch_norm == "recalibrate" and self.epoch and self.material.task is not None:
             parts = self.material.task.pixels.split(self.recipe.batch_size)
             recalibrate(self.student.module, (self.student.prepare(part.to(self.device)) for part in parts))
-        accuracy, agreement = self._on_task()
-        self.trajectory.append(Standing(self.epoch, accuracy, self._predictivity(), agreement, losses))
+        accuracy, agreement = on_task(self._student, self.teacher, self.material.task_validation)
+        if self.recipe.judged_by == "refit":
+            predictivity = by_refit(self._student, self.material.train, self.material.validation)
+        else:
+            predictivity = on_neural(self._student, self._objective.readouts, self.material.validation)
+        self.trajectory.append(Standing(self.epoch, accuracy, predictivity, agreement, losses))
         if self.best().epoch == self.epoch:
-            self.kept = copy.deepcopy(
-                {
-                    "student": self.student.module.state_dict(),
-                    "readouts": self.readouts.state_dict(),
-                    "norms": self.norms.state_dict(),
-                }
-            )
-
-    def _on_task(self) -> tuple[float, float]:
-        task = self.material.task_validation
-        assert task.labels is not None
-        said = torch.cat([logits[:, -1].argmax(-1).cpu() for logits, _ in self._passes(task.pixels, "task")])
-        taught = self._taught
-        return float((said == task.labels.cpu()).double().mean()), float((said == taught).double().mean())
-
-    def _answers_of_teacher(self) -> Tensor:
-        parts = self.material.task_validation.pixels.split(self.recipe.batch_size)
-        with torch.no_grad():
-            return torch.cat(
-                [self._read(self.teacher, part.to(self.device))[0][:, -1].argmax(-1).cpu() for part in parts]
-            )
-
-    def _predictivity(self) -> float:
-        """Mean over neuroids of r, then over subjects."""
-        found = []
-        with torch.no_grad():
-            for subject, neural in self.material.validation.items():
-                module = self.readouts[_key(subject)].eval()
-                predicted = torch.cat([module(each).cpu() for _, each in self._passes(neural.pixels, "neural")])
-                found.append(float(np.mean(pearson(predicted.double().numpy(), neural.responses.double().numpy()))))
-                module.train()
-        return float(np.mean(found))
+            self.kept = self._parts()
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Rows of one step: of each subject's images, and of the task's."""
+def _values(terms: Mapping[str, Tensor]) -> dict[str, float]:
+    """All read back from the device at once."""
+    if not terms:
+        return {}
+    return dict(zip(terms, torch.stack([term.detach().float() for term in terms.values()]).tolist(), strict=True))
 
-    neural: Mapping[str, Tensor]
-    task: Tensor
 
-
-def _copy(model: TorchModel, device: str) -> TorchModel:
-    """Of a model, with a network of its own."""
-    copied = copy.copy(model)
-    copied.module = copy.deepcopy(model.module).to(device)
-    return copied
+def _optimiser(recipe: Recipe, readouts: list[nn.Parameter], backbone: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam([*readouts, *backbone], lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    groups: list[dict[str, Any]] = [{"params": readouts, "weight_decay": recipe.weight_decay}]
+    if backbone:
+        groups.append({"params": backbone, "weight_decay": 0.0})
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
 
 def _key(subject: str) -> str:
     """A module's name has no dot."""
     return f"of {subject}".replace(".", "_")
-
-
-def _check(material: Material, recipe: Recipe) -> None:
-    if not material.train or material.train.keys() != material.validation.keys():
-        raise RequestError("tuning needs images to tune and to validate on of the same subjects, of one at least")
-    for subject in material.train:
-        for name, neural in (("train", material.train[subject]), ("validation", material.validation[subject])):
-            if len(neural.pixels) != len(neural.responses) or not len(neural.pixels):
-                raise DataError(f"{name} of {subject}: {len(neural.pixels)} images, {len(neural.responses)} responses")
-            if not torch.isfinite(neural.responses).all():
-                raise DataError(
-                    f"{name} of {subject}: responses are not all finite; leave these images or neuroids out"
-                )
-    if material.task_validation.labels is None:
-        raise RequestError("tuning needs task images with labels to validate on")
-    task = material.task
-    wanting = [name for name in ("replay", "joint") if getattr(recipe, name)]
-    if wanting and (task is None or (recipe.joint and task.labels is None)):
-        raise RequestError(
-            f"{' and '.join(wanting)} need task images{' with labels' if recipe.joint else ''}; give some"
-        )
-    if recipe.batch_norm == "recalibrate" and task is None:
-        raise RequestError("batch_norm=recalibrate measures statistics on task images; give some, or freeze them")

@@ -7,9 +7,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alignment.errors import RequestError
-from alignment.tuning.neural_losses import NEURAL, NeuralLoss, ceiling_weights, check_temperature
+from alignment.tuning.neural_losses import (
+    LEAST_IMAGES,
+    MEANS_OVER_IMAGES,
+    NEURAL,
+    NeuralLoss,
+    ceiling_weights,
+    check_temperature,
+)
 
 __all__ = [
+    "LEAST_IMAGES",
+    "MEANS_OVER_IMAGES",
     "NEURAL",
     "NeuralLoss",
     "ceiling_weights",

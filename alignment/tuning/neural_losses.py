@@ -211,6 +211,12 @@ def nce(
 NEURAL: Mapping[str, NeuralLoss] = MappingProxyType(
     {"mse": mse, "corr": corr, "cosine": cosine, "cka": cka, "rsm": rsm, "nce": nce}
 )
+# of a batch
+LEAST_IMAGES: Mapping[str, int] = MappingProxyType(
+    {"mse": 1, "corr": 2, "cosine": 1, "cka": LEAST_IMAGES_OF_CKA, "rsm": 3, "nce": 2}
+)
+# losses of a batch that are means over its images, so that gradients of its parts add up to its own
+MEANS_OVER_IMAGES = ("mse", "cosine")
 
 
 def _matching(

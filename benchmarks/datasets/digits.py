@@ -3,11 +3,14 @@
 They come with scikit-learn, so nothing is downloaded. Which are held out is fixed, whatever the seed of a `toy`.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from alignment.models.toy import CLASSES, Recipe, split
 from alignment.stimuli import StimulusSet
 from benchmarks.datasets.base import DataSettings
+from benchmarks.datasets.cifar10_files import ImagesAndTargets
 from benchmarks.datasets.labelled import LabelledImages
 from benchmarks.datasets.options import check_options, refuse_selection
 from benchmarks.datasets.subsets import OPTION, asked_subset, subset_marks
@@ -19,7 +22,26 @@ CITATION = "Alpaydin & Kaynak 1998, Optical recognition of handwritten digits, U
 LICENCE = "CC BY 4.0"
 
 
-def build(settings: DataSettings, selection: str | None) -> LabelledImages:
+@dataclass(frozen=True)
+class Digits(LabelledImages):
+    """The held-out digits, and those that `toy` is trained on."""
+
+    def train(self) -> ImagesAndTargets:
+        """The others, in scikit-learn's order, for training and tuning; no score is made on them.
+
+        Returns
+        -------
+        images (image, 8, 8, 3) uint8 and targets (image,) int64, positions in `classes`
+        """
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        chosen, _ = split(Recipe(), len(bunch.target))
+        places = np.sort(chosen.numpy())
+        return ImagesAndTargets(_coloured(bunch.images[places]), bunch.target[places].astype(np.int64))
+
+
+def build(settings: DataSettings, selection: str | None) -> Digits:
     """The 360 held-out digits, in scikit-learn's order.
 
     Parameters
@@ -50,11 +72,9 @@ def build(settings: DataSettings, selection: str | None) -> LabelledImages:
     _, held_out = split(Recipe(), len(bunch.target))
     places = sorted(held_out.tolist())
     taken = places[: asked_subset(settings.options, at_hand=len(places), where=NAME)]
-    # darkness is counted in whole numbers from 0 to 16
-    grey = np.rint(bunch.images * (255 / WHITE)).astype(np.uint8)
-    images = {f"digit{place:04d}": np.repeat(grey[place][..., None], 3, axis=2) for place in taken}
+    images = {f"digit{place:04d}": image for place, image in zip(taken, _coloured(bunch.images[taken]), strict=True)}
     labels = tuple(CLASSES[bunch.target[place]] for place in taken)
-    return LabelledImages(
+    return Digits(
         NAME,
         StimulusSet(NAME, tuple(images), images.__getitem__, labels=labels),
         CLASSES,
@@ -62,3 +82,9 @@ def build(settings: DataSettings, selection: str | None) -> LabelledImages:
         marks=subset_marks(len(taken), of=len(places)),
         said={"source": "scikit-learn, load_digits", "citation": CITATION, "licence": LICENCE},
     )
+
+
+def _coloured(darkness: np.ndarray) -> np.ndarray:
+    """(image, 8, 8), counted in whole numbers from 0 to 16, as grey images of three channels, uint8."""
+    grey = np.rint(darkness * (255 / WHITE)).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=3)

@@ -1,6 +1,6 @@
-"""Data sets in the files of other tools: Brain-Score's assemblies, rsatoolbox's RDM files."""
+"""Data sets in the files of other tools: Brain-Score's assemblies, rsatoolbox's RDM files, rep_align's folder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ from alignment.assemblies import write_assembly
 from alignment.errors import DataError, RequestError
 from alignment.rsa import write_rdm_file
 from benchmarks.datasets.base import DataSet, LabelledDataSet, RDMDataSet, holds_labels, holds_rdms
+from benchmarks.datasets.rep_align import export_rep_align
 
 
 def export(dataset: DataSet | RDMDataSet | LabelledDataSet, folder: Path) -> tuple[Path, ...]:
@@ -52,6 +53,38 @@ def export(dataset: DataSet | RDMDataSet | LabelledDataSet, folder: Path) -> tup
         )
         for subject in dataset.subjects
     )
+
+
+def export_rep_align_folders(dataset: DataSet | RDMDataSet | LabelledDataSet, folder: Path) -> tuple[Path, ...]:
+    """Write mean responses as rep_align reads them: its `train` fits and its `val` judges, of the first split.
+
+    Parameters
+    ----------
+    dataset : with responses
+    folder : made where it is missing; of several subjects, each has a folder in it
+
+    Raises
+    ------
+    RequestError
+        The data set holds no responses, or they cannot be kept so.
+    DataError
+        A file cannot be written.
+    """
+    if holds_labels(dataset) or holds_rdms(dataset):
+        raise RequestError(f"{dataset.name} holds no responses, which layout=rep_align is for; leave it out")
+    _check_distinct(dataset.subjects, name=dataset.name)
+    several = len(dataset.subjects) > 1
+    written: list[Path] = []
+    for subject in dataset.subjects:
+        place = folder / _file_name(subject) if several else folder
+        written += export_rep_align(dataset, place, subject=subject, split=dataset.splits(subject)[0].name)
+    return tuple(written)
+
+
+LAYOUTS: Mapping[str, Callable[[DataSet | RDMDataSet | LabelledDataSet, Path], tuple[Path, ...]]] = {
+    "usual": export,
+    "rep_align": export_rep_align_folders,
+}
 
 
 def _file_name(*parts: str) -> str:

@@ -8,6 +8,7 @@ from benchmarks.neural.builders import (
     reverse_predictivity,
     ridge_predictivity,
     soft_matching,
+    time_resolved,
     unique_variance,
 )
 from benchmarks.neural.predictivity import NeuralPredictivity
@@ -21,5 +22,6 @@ __all__ = [
     "reverse_predictivity",
     "ridge_predictivity",
     "soft_matching",
+    "time_resolved",
     "unique_variance",
 ]

@@ -8,10 +8,10 @@ import xarray as xr
 from torch import Tensor
 
 from alignment.encoding import gram_equivalent
-from alignment.models import check_model, load_model
 from alignment.models.base import Model
-from alignment.registry import foreign_code, is_file_reference, split_reference
+from alignment.registry import foreign_code
 from benchmarks.contracts import Part
+from benchmarks.model_files import check_model, display_name, load_model
 from benchmarks.neural.fits import fit_splits, part_dataset
 from benchmarks.neural.regressions import Ridge
 from benchmarks.neural.scoring import Cell, choose
@@ -38,7 +38,7 @@ class Other:
     Parameters
     ----------
     name : as a user types it
-    cache, data_root, seed : as for `alignment.models.load_model`
+    cache, data_root, seed : as for `benchmarks.model_files.load_model`
     """
 
     def __init__(self, name: str, *, cache: Path, data_root: Path | None, seed: int) -> None:
@@ -52,10 +52,7 @@ class Other:
     @property
     def label(self) -> str:
         """What an id calls it: `./mine.py:net` is `mine:net`."""
-        if not is_file_reference(self.name):
-            return self.name
-        path, function = split_reference(self.name)
-        return function if function == path.stem else f"{path.stem}:{function}"
+        return display_name(self.name)
 
     def check_name(self) -> None:
         """Whether there is such a model; loads no weight.

@@ -10,7 +10,7 @@ import xarray as xr
 from scipy import stats
 
 from alignment import fingerprint
-from alignment.errors import DataError
+from alignment.errors import DataError, RequestError
 from alignment.models import check_layers
 from alignment.models.base import Model
 from alignment.samples import Samples
@@ -60,6 +60,7 @@ class NeuralPredictivity:
     recording : how activations are recorded
     inference : how intervals are made
     marks : further non-default settings to name in the id
+    layers : the only ones that are scored, of a model that has any of them; every layer of a model where empty
     """
 
     version = 1
@@ -74,6 +75,7 @@ class NeuralPredictivity:
         recording: Recording,
         inference: Inference,
         marks: Sequence[str] = (),
+        layers: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.dataset = dataset
@@ -81,13 +83,24 @@ class NeuralPredictivity:
         self.recording = recording
         self.inference = inference
         self.marks = tuple(marks)
+        self.layers = tuple(layers)
         self._ceilings: dict[str, np.ndarray] = {}
         self._target: Target | None = None
         self.summary = f"{dataset.name}: {strategy.summary}"
 
     def check_model(self, model: Model) -> None:
-        """It has layers to record."""
+        """It has layers to record, and those that were asked for.
+
+        Raises
+        ------
+        RequestError
+            It has not.
+        """
         check_layers(model)
+        missing = [layer for layer in self.layers if layer not in model.layers]
+        if missing:
+            known = ", ".join(model.layers)
+            raise RequestError(f"{model.name}: benchmark.layers={missing[0]} is none of its layers here ({known})")
 
     @property
     def measured_by(self) -> str:
@@ -142,8 +155,9 @@ class NeuralPredictivity:
         return (self.dataset.stimuli,)
 
     def parts(self, model: Model) -> tuple[Part, ...]:
-        """Every subject with every layer."""
-        return tuple(Part(subject, layer) for subject in self.dataset.subjects for layer in model.layers)
+        """Every subject with every layer, or with those asked for; null rows of other networks keep their own."""
+        layers = [layer for layer in model.layers if layer in self.layers] or model.layers
+        return tuple(Part(subject, layer) for subject in self.dataset.subjects for layer in layers)
 
     def bytes(self, model: Model, pending: Sequence[Part], session: Session) -> int:
         """Size of the activations that are still to be recorded for these parts."""
@@ -170,6 +184,7 @@ class NeuralPredictivity:
             recording=self.recording,
             inference=self.inference,
             marks=self.marks,
+            layers=self.layers,
         )
 
     def measure(self, model: Model, part: Part, session: Session) -> xr.Dataset:
@@ -242,7 +257,8 @@ class NeuralPredictivity:
         responses = self.dataset.responses(subject)
         if responses.sizes["time_bin"] != 1:
             raise DataError(
-                f"{self.name}: responses have {responses.sizes['time_bin']} time_bins; average them or select one"
+                f"{self.name}: responses have {responses.sizes['time_bin']} time_bins; take "
+                "benchmark.measure=time-resolved, or average them"
             )
         return responses.isel(time_bin=0)
 

@@ -33,13 +33,13 @@ class Classification(ABC):
     name : as a user types it
     dataset : images with targets
     inference : how models are compared; intervals are Wilson's
-    batch_size : images per forward pass
+    batch_size : images per forward pass, where a subclass makes such passes itself
     marks : further non-default settings to name in the id
     """
 
     version = 1
     code_version = 1
-    null_rows = (UNTRAINED, REFERENCES)
+    null_rows: tuple[str, ...] = (UNTRAINED, REFERENCES)
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Classification(ABC):
         dataset: LabelledDataSet,
         *,
         inference: Inference,
-        batch_size: int,
+        batch_size: int = 1,
         marks: Sequence[str] = (),
     ) -> None:
         self.name = name
@@ -151,15 +151,26 @@ class Classification(ABC):
         """The id, the card, and what the data set says of itself."""
         return {"id": self.id, **self.card(), **card_of_data(self.dataset.describe())}
 
-    def as_score(self, correct: np.ndarray, *, status: Status = "ok") -> tuple[Score, Samples]:
-        """The mean of the correctness of images (image,) with Wilson's interval, and samples to compare models by."""
+    def as_score(self, correct: np.ndarray, *, status: Status = "ok", overlap: float = 1.0) -> tuple[Score, Samples]:
+        """The mean of the correctness of images (image,) with Wilson's interval, and samples to compare models by.
+
+        Parameters
+        ----------
+        overlap : factor on the variance, of `alignment.resampling.shared_training`
+        """
         counts = stimulus_counts(
             len(correct), self.dataset.name, n_resamples=self.inference.n_bootstrap, seed=self.inference.seed
         )
         mean = np.array([correct.mean(dtype=np.float64)])
-        raw = Samples(mean, (counts @ correct / len(correct))[None], n_stimuli=len(correct), subjects="fixed")
+        raw = Samples(
+            mean,
+            (counts @ correct / len(correct))[None],
+            n_stimuli=len(correct),
+            subjects="fixed",
+            overlap=overlap,
+        )
         found = Score(
-            raw=wilson(correct),
+            raw=wilson(correct, overlap=overlap),
             ceiling=None,
             normalised=None,
             lower=None,
@@ -180,7 +191,7 @@ def as_array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy()
 
 
-def surface_row(layer: str, time_bin: float, correct: np.ndarray) -> dict[str, Any]:
+def surface_row(layer: str, time_bin: float, correct: np.ndarray, *, overlap: float = 1.0) -> dict[str, Any]:
     """Mean correctness of images (image,) with Wilson's interval."""
-    found = wilson(correct)
+    found = wilson(correct, overlap=overlap)
     return {"layer": layer, "time_bin": time_bin, "raw": found.value, "raw_low": found.low, "raw_high": found.high}

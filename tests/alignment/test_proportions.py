@@ -23,3 +23,7 @@ def test_expected_correctness_counts_by_its_mean() -> None:
 def test_what_is_no_share_is_refused(correct: list[float]) -> None:
     with pytest.raises(RequestError, match=r"give a share in \[0, 1\]"):
         wilson(correct)
+
+
+def test_overlapping_folds_count_as_fewer_images() -> None:
+    assert wilson([1, 0, 1, 1] * 20, overlap=2).low == pytest.approx(wilson([1, 0, 1, 1] * 10).low)

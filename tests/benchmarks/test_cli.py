@@ -17,7 +17,7 @@ def bench(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(BENCH), *words], cwd=folder, capture_output=True, text=True, timeout=300, env=os.environ)
 
 
-HELP = [["--help"], ["list"], ["run", "--help"], ["leaderboard", "--help"], ["data", "--help"]]
+HELP = [["--help"], ["list"], *([command, "--help"] for command in ("run", "train", "leaderboard", "data"))]
 # a slip of the pen is found before anything is loaded
 SLIPS = [["run", "modle=toy"], ["run", "model"], ["plan", "device=gpu"], ["leaderboard", "suite=smoke", "seed=5"]]
 
@@ -37,9 +37,11 @@ def test_help_and_lists_and_slips_import_no_torch(words, tmp_path):
 
 
 def test_the_help_of_a_command_lists_its_keys(tmp_path):
-    of_run, of_board = (bench(command, "--help", folder=tmp_path).stdout for command in ("run", "leaderboard"))
+    commands = ("run", "leaderboard", "tune", "train", "relate", "data export")
+    helps = {command: bench(*command.split(), "--help", folder=tmp_path).stdout for command in commands}
+    of_run, of_board = helps["run"], helps["leaderboard"]
     for key in known_keys():
-        assert f"  {key}=" in of_run or key in ("model.name", "benchmark.name")
+        assert any(f"  {key}=" in text for text in helps.values()) or key.endswith(".name")
     assert "default | none" not in of_run and "(default 32)" in of_run and "data.<data set>=" in of_run
     assert "  suite=" in of_board and "  seed=" not in of_board
 

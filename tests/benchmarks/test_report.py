@@ -14,13 +14,14 @@ IDS = ("nsd-simulated.floc-words-ridge-gcv-avg4x4[sessions=1-10,seed=12]", "nsd.
 LONG = "net:build[weights=epoch_0042,layers=layer1.0.conv1+layer2.1.conv2+layer3.*]"
 
 
-def board(*, bounded: bool) -> SimpleNamespace:
+def board(*, bounded: bool, time_bin: float = 120.0) -> SimpleNamespace:
     """Two benchmarks, two models, one null row, one incomplete; numbers below 0, which are the widest."""
     rows = [
         {
             "benchmark": benchmark,
             "model": model,
             "layer": "features.denseblock4.denselayer16",
+            "time_bin": time_bin,
             **dict(zip(("raw", "raw_low", "raw_high"), (-0.123 - shift, -0.456, -0.012), strict=True)),
             **dict(zip(("normalised", "normalised_low", "normalised_high"), (-0.234, -0.567, -0.034), strict=True)),
             "clean": float("nan"),
@@ -39,7 +40,7 @@ def board(*, bounded: bool) -> SimpleNamespace:
         for shift, benchmark in enumerate(IDS)
         for model, null in ((LONG, ""), ("pixels", "pixels"))
     ]
-    missing = {**rows[0], "model": "other", "layer": float("nan"), "raw": float("nan"), "normalised": float("nan")}
+    missing = {**rows[0], "model": "other", **dict.fromkeys(("layer", "time_bin", "raw", "normalised"), float("nan"))}
     return SimpleNamespace(rows=pd.DataFrame([*rows, {**missing, "status": "incomplete"}]))
 
 
@@ -116,3 +117,12 @@ def test_the_side_of_the_lower_bound_comes_with_its_p_value():
     # subjects who do not agree above chance have no bound that means anything
     assert text.count("beaten") == 2
     assert "8 fixed" in text
+
+
+def test_time_bins_are_shown_where_some_model_has_time():
+    shown, plain = (
+        "\n".join(lines(report.leaderboard_table("title", board(bounded=False, time_bin=time)), width=200))
+        for time in (120.0, 0.0)
+    )
+    assert "time_bin" in shown and "120" in shown
+    assert "time_bin" not in plain

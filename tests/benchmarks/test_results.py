@@ -97,6 +97,14 @@ def test_two_networks_of_one_name_are_told_apart():
     assert sorted(board.rows["model"]) == ["net@aaaaaaaa", "net@bbbbbbbb"]
 
 
+def test_a_reference_is_each_benchmarks_own():
+    """Chance on other images is another chance, and the row says on which it is."""
+    chances = [record("chance", benchmark=name, model_print=name[-1] * 32) for name in ("v4.a", "v4.b")]
+    for each in chances:
+        each["model"]["null"] = "references"
+    assert leaderboard(chances, ["v4.a", "v4.b"]).rows["model"].tolist() == ["chance", "chance"]
+
+
 def test_two_states_of_the_data_are_told_apart():
     board = leaderboard([record(data_print="a" * 32), record(data_print="b" * 32)], ["v4.a"])
     assert sorted(board.rows["benchmark"]) == ["v4.a-ridge@aaaaaaaa", "v4.a-ridge@bbbbbbbb"]

@@ -1,7 +1,7 @@
 import pytest
 
 from alignment.errors import RequestError
-from benchmarks.settings import check_data_names, check_heeded, described_keys, known_keys, parse
+from benchmarks.settings import NAMED, check_data_names, check_heeded, described_keys, known_keys, parse
 
 
 def test_nested_and_plain_keys_live_together():
@@ -87,7 +87,7 @@ def test_keys_that_mean_nothing_to_a_command_are_refused_together():
 
 def test_every_key_is_described_with_its_default():
     described = dict(described_keys(["*"]))
-    assert set(described) == {*known_keys(), "data.<data set>"} - {"model.name", "benchmark.name"}
+    assert set(described) == {*known_keys(), "data.<data set>"} - {f"{name}.name" for name in NAMED}
     assert all(described.values())
     assert described["batch_size"].endswith("(default 32)") and described["data.root"].endswith("(default data)")
     keys = [key for key, _ in described_keys(["model", "data.*"])]

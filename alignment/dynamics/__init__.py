@@ -1,0 +1,1 @@
+"""Networks with time as dynamical systems: spectra, trajectories, perturbations."""

@@ -1,0 +1,1 @@
+"""CordsNet: convolutional areas whose rates obey a differential equation, in the shape of a ResNet-18."""

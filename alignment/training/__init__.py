@@ -1,0 +1,1 @@
+"""Supervised training of a classification network: schedule, augmentation, selection, and resumption to the bit."""

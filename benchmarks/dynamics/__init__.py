@@ -1,0 +1,1 @@
+"""Networks whose rates obey a differential equation, judged as dynamical systems."""
