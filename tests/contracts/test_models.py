@@ -11,15 +11,8 @@ from alignment.models.base import Model
 from alignment.record import RecordSettings, record_block
 from alignment.stimuli import StimulusSet
 
-NEED_A_FILE = {
-    "cifar_resnet20",
-    "cifar_resnet56",
-    "resnet18_cifar10",
-    "vgg11_bn_cifar10",
-    "cordsnet_r2",
-    "thorat_rnn_lean",
-}
-BUILT_IN = [name for name in model_names() if name in {"toy", "toy_recurrent", "pixels", "gabor"} | NEED_A_FILE]
+NEED_A_FILE = {"cifar_resnet20", "cifar_resnet56"}
+BUILT_IN = [name for name in model_names() if name in {"toy", "pixels", "gabor"} | NEED_A_FILE]
 
 
 @pytest.fixture(scope="module")
@@ -84,18 +77,7 @@ def test_differentiable_in_the_pixels(model, pixels):
 def test_logits(model, pixels):
     if model.classes is None:
         pytest.skip("a model without logits")
-    scores = model.logits(pixels)
-    assert scores.ndim == 3 and scores.shape[1] >= 1
-    assert (len(scores), scores.shape[2]) == (3, len(model.classes))
-
-
-def test_some_time_bins_are_a_part_of_all(model, pixels):
-    layer = model.layers[-1]
-    bins = model.time_bins[layer]
-    with torch.no_grad():
-        whole = model.record(pixels, [layer])[layer]
-        part = model.record(pixels, [layer], time_bins=bins[-1:])[layer]
-    torch.testing.assert_close(part, whole[:, -1:], rtol=1e-5, atol=1e-6)
+    assert model.logits(pixels).shape == (3, 1, len(model.classes))
 
 
 def test_recording_is_independent_of_the_batch(model, stimuli):
