@@ -26,8 +26,8 @@ def replaying(model: Model, outputs: Outputs) -> Logits:
     Raises
     ------
     RequestError
-        The layer is none of the model's, is no module, or has no such time_bin; or, when asked, an output has another
-        shape than the one it replaces, or its call never came.
+        The layer is none of the model's, is no module, or has no such time_bin; or, when the logits are asked for, an
+        output has another shape than the one it replaces, or the layer is not called once for each of its time bins.
 
     Examples
     --------
@@ -44,12 +44,14 @@ def replaying(model: Model, outputs: Outputs) -> Logits:
     module = model.module
     named = {} if module is None else dict(module.named_modules(remove_duplicate=False))
     calls: dict[nn.Module, dict[int, Tensor]] = {}
+    expected: dict[nn.Module, int] = {}
     for layer, replaced in outputs.items():
         if layer not in model.time_bins:
             raise unknown(f"layer of {model.name}", layer, model.layers)
         if layer not in named:
             raise RequestError(f"{model.name}: layer {layer!r} is no module of it, so its outputs cannot be replaced")
         bins = list(model.time_bins[layer])
+        expected[named[layer]] = len(bins)
         for time_bin, value in replaced.items():
             if time_bin not in bins:
                 raise RequestError(
@@ -58,20 +60,22 @@ def replaying(model: Model, outputs: Outputs) -> Logits:
             calls.setdefault(named[layer], {})[bins.index(time_bin)] = value
 
     def logits(pixels: Tensor, *, seeds: Sequence[int] | None = None) -> Tensor:
-        with _replaced(model.name, calls):
+        with _replaced(model.name, calls, expected=expected):
             return model.logits(pixels, seeds=seeds)
 
     return logits
 
 
 @contextmanager
-def _replaced(name: str, calls: Mapping[nn.Module, Mapping[int, Tensor]]) -> Iterator[None]:
-    counts = dict.fromkeys(calls, 0)
+def _replaced(
+    name: str, calls: Mapping[nn.Module, Mapping[int, Tensor]], *, expected: Mapping[nn.Module, int]
+) -> Iterator[None]:
+    counts = dict.fromkeys(expected, 0)
 
     def put(module: nn.Module, _inputs: Any, output: Any) -> Any:
         call = counts[module]
         counts[module] += 1
-        value = calls[module].get(call)
+        value = calls.get(module, {}).get(call)
         if value is None:
             return output
         if not isinstance(output, Tensor) or value.shape != output.shape:
@@ -80,9 +84,13 @@ def _replaced(name: str, calls: Mapping[nn.Module, Mapping[int, Tensor]]) -> Ite
         return value
 
     with ExitStack() as stack:
-        for module in calls:
+        for module in expected:
             stack.callback(module.register_forward_hook(put).remove)
         yield
-    for module, replaced in calls.items():
-        if counts[module] <= max(replaced, default=-1):
-            raise RequestError(f"{name}: a layer was called {counts[module]} times, so that an output was not replaced")
+    # a call can be told by its time_bin only where each has one
+    for module, count in expected.items():
+        if counts[module] != count:
+            raise RequestError(
+                f"{name}: a layer was called {counts[module]} times for its {count} time_bins, so that no time_bin "
+                "tells which output to replace"
+            )

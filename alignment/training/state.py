@@ -1,6 +1,6 @@
 """The whole state of a training in one file, written whole or not at all, and read only for the training it is of."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,13 +105,7 @@ def read_progress(
     DataError
         The file is damaged or no such state, or it is of another training: what differs is named.
     """
-    content = _content(path)
-    differing = [name for name, value in identity.items() if content["identity"].get(name) != value]
-    if differing:
-        raise DataError(
-            f"training state {path}: it is of other {' and '.join(differing)}; delete it to start again, or name "
-            "another file"
-        )
+    content = read_content(path, entries=ENTRIES, identity=identity)
     check_fit(module, content["module"], where=str(path))
     module.load_state_dict(content["module"])
     optimiser.load_state_dict(content["optimiser"])
@@ -124,11 +118,30 @@ def read_progress(
     )
 
 
-def _content(path: Path) -> dict[str, Any]:
+def read_content(path: Path, *, entries: Collection[str], identity: Mapping[str, str]) -> dict[str, Any]:
+    """What a file of a training's state holds, if it is one and of this training.
+
+    Parameters
+    ----------
+    path : the file
+    entries : all that such a file holds, `identity` among them
+    identity : what the training is of, by name, each as a hash or a text
+
+    Raises
+    ------
+    DataError
+        The file is damaged or no such state, or it is of another training: what differs is named.
+    """
     try:
         content = load_file(path)
     except DataError as error:
         raise DataError(f"training state: {error}; delete it to start again") from None
-    if not isinstance(content, dict) or set(content) != set(ENTRIES) or not isinstance(content["identity"], dict):
+    if not isinstance(content, dict) or set(content) != set(entries) or not isinstance(content["identity"], dict):
         raise DataError(f"training state {path}: it is none; delete it to start again, or name another file")
+    differing = [name for name, value in identity.items() if content["identity"].get(name) != value]
+    if differing:
+        raise DataError(
+            f"training state {path}: it is of other {' and '.join(differing)}; delete it to start again, or name "
+            "another file"
+        )
     return content

@@ -4,7 +4,6 @@ From a folder that holds the binary version, `cifar-10-binary.tar.gz` or the `ci
 part of the images in `cifar10_subset.npz`; else the binary version is downloaded.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from alignment.fetch import fetch
@@ -12,19 +11,10 @@ from alignment.models.cifar_resnet import CLASSES
 from alignment.stimuli import StimulusSet
 from benchmarks.datasets import cifar10_files
 from benchmarks.datasets.base import DataSettings
-from benchmarks.datasets.cifar10_files import (
-    TEST,
-    UNPACKED,
-    ImagesAndTargets,
-    Packed,
-    Part,
-    Source,
-    SourceImages,
-    Unpacked,
-)
-from benchmarks.datasets.labelled import LabelledImages
+from benchmarks.datasets.cifar10_files import TEST, UNPACKED, Packed, Part, Unpacked
 from benchmarks.datasets.options import check_options, refuse_selection
 from benchmarks.datasets.places import published_folder
+from benchmarks.datasets.sources import Source, SourcedImages, SourceImages
 from benchmarks.datasets.subsets import OPTION, asked_subset, subset_marks
 
 NAME = "cifar10"
@@ -39,33 +29,7 @@ PART = "cifar10_subset.npz"
 PART_FOLDER = "cifar10_subset"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cifar10(LabelledImages):
-    """The test images, and where the training images come from.
-
-    Parameters
-    ----------
-    source : the files that hold both
-    """
-
-    source: Source
-
-    def train(self) -> ImagesAndTargets:
-        """The training images at hand, in the official order, for tuning; no score is made on them.
-
-        Returns
-        -------
-        images (image, 32, 32, 3) uint8 and targets (image,) int64, positions in `classes`
-
-        Raises
-        ------
-        DataError
-            A file of training images is not there, or damaged.
-        """
-        return self.source.train()
-
-
-def build(settings: DataSettings, selection: str | None) -> Cifar10:
+def build(settings: DataSettings, selection: str | None) -> SourcedImages:
     """The test images, in the official order; the first so many where fewer are asked for or at hand.
 
     Parameters
@@ -88,7 +52,7 @@ def build(settings: DataSettings, selection: str | None) -> Cifar10:
     targets = images.test.targets
     n = asked_subset(settings.options, at_hand=len(targets), where=str(source.files[0]))
     labels = tuple(CLASSES[target] for target in targets[:n])
-    return Cifar10(
+    return SourcedImages(
         NAME,
         StimulusSet(NAME, images.ids(n), images.read, labels=labels, sources=source.files[:1]),
         CLASSES,

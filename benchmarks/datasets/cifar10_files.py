@@ -9,14 +9,13 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from alignment.errors import DataError
 from alignment.models.cifar_resnet import CLASSES
+from benchmarks.datasets.sources import ImagesAndTargets
 
 TEST = "test_batch.bin"
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
@@ -25,30 +24,6 @@ EDGE = 32
 RECORD_BYTES = 1 + 3 * EDGE * EDGE
 # images in each binary file; the test set is one of them
 RECORDS = 10_000
-
-
-class ImagesAndTargets(NamedTuple):
-    """Images (image, 32, 32, 3) uint8, RGB, and their classes (image,) int64."""
-
-    images: np.ndarray
-    targets: np.ndarray
-
-
-class Source(Protocol):
-    """Files that hold images, whole or in part, in the official order."""
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Those that are there."""
-        ...
-
-    def test(self) -> ImagesAndTargets:
-        """The test images."""
-        ...
-
-    def train(self) -> ImagesAndTargets:
-        """The training images."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -172,32 +147,6 @@ class Part:
         if names != CLASSES:
             raise DataError(f"{self.path}: names are {', '.join(map(str, names))}, expected {', '.join(CLASSES)}")
         return ImagesAndTargets(images, _targets(labels, where=f"{self.path}: {part}_labels"))
-
-
-class SourceImages:
-    """The test images of a source by id: `test` and the position in the official order, four figures.
-
-    They are read once, when first asked for; a copy sent to another process reads them again.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def ids(self, n: int) -> tuple[str, ...]:
-        """Those of the first n images."""
-        return tuple(f"test{position:04d}" for position in range(n))
-
-    def read(self, stimulus: str) -> np.ndarray:
-        """(32, 32, 3) uint8 of the image with this id."""
-        return self.test.images[int(stimulus.removeprefix("test"))]
-
-    @cached_property
-    def test(self) -> ImagesAndTargets:
-        """Every test image of the source, in the official order."""
-        return self.source.test()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"source": self.source}
 
 
 def _bytes(path: Path) -> bytes:

@@ -10,9 +10,9 @@ import numpy as np
 from alignment.models.toy import CLASSES, Recipe, split
 from alignment.stimuli import StimulusSet
 from benchmarks.datasets.base import DataSettings
-from benchmarks.datasets.cifar10_files import ImagesAndTargets
 from benchmarks.datasets.labelled import LabelledImages
 from benchmarks.datasets.options import check_options, refuse_selection
+from benchmarks.datasets.sources import ImagesAndTargets
 from benchmarks.datasets.subsets import OPTION, asked_subset, subset_marks
 
 NAME = "digits"

@@ -10,11 +10,10 @@ from typing import NamedTuple
 from alignment.stimuli import StimulusSet
 from alignment.stimuli.clutter.objects import DIGITS, GARMENTS
 from benchmarks.datasets.base import DataSettings
-from benchmarks.datasets.cifar10_files import ImagesAndTargets, SourceImages
-from benchmarks.datasets.labelled import LabelledImages
 from benchmarks.datasets.mnist_files import Published, RawFiles, raw_files
 from benchmarks.datasets.options import check_options, refuse_selection
 from benchmarks.datasets.places import published_folder
+from benchmarks.datasets.sources import SourcedImages, SourceImages
 from benchmarks.datasets.subsets import OPTION, asked_subset, subset_marks
 
 VERSION = 1
@@ -74,29 +73,15 @@ FASHION_MNIST = Kind(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mnist(LabelledImages):
-    """The test images, and where the training images come from.
+class Mnist(SourcedImages):
+    """One of the two sets, images 28x28.
 
     Parameters
     ----------
-    source : the files that hold both
+    source : the files that hold test and training images
     """
 
     source: RawFiles
-
-    def train(self) -> ImagesAndTargets:
-        """The training images at hand, in the official order, for training and tuning; no score is made on them.
-
-        Returns
-        -------
-        images (image, 28, 28, 3) uint8 and targets (image,) int64, positions in `classes`
-
-        Raises
-        ------
-        DataError
-            A file of training images is not there, or damaged.
-        """
-        return self.source.train()
 
 
 def build_mnist(settings: DataSettings, selection: str | None) -> Mnist:

@@ -13,7 +13,7 @@ import numpy as np
 from alignment.errors import DataError
 from alignment.fetch import fetch
 from alignment.whole_files import whole_file
-from benchmarks.datasets.cifar10_files import ImagesAndTargets
+from benchmarks.datasets.sources import ImagesAndTargets
 
 EDGE = 28
 CLASSES = 10

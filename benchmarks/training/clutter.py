@@ -21,7 +21,7 @@ from benchmarks.model_files import check_model, is_model_file, load_model
 from benchmarks.plan import Faults
 from benchmarks.settings import Settings
 from benchmarks.training.base import STATE, Made, Notify, TrainingRequest
-from benchmarks.training.typed import typed
+from benchmarks.training.typed import changed, with_seed
 from benchmarks.training.watch import Watch, write_history
 
 HISTORY = "history.csv"
@@ -115,7 +115,7 @@ def build(request: TrainingRequest) -> ClutterTraining:
     model = load_model(request.model, weights="none", seed=settings.seed, **places)
     if not isinstance(model, ThoratModel):
         raise RequestError(f"{model.name} is no network for cluttered images; name thorat_rnn or another of its kind")
-    changes = _changed(found, request)
+    changes = changed(Choices, found, request)
     return ClutterTraining(
         request.name(changes),
         makes_default=request.makes_default(changes),
@@ -147,21 +147,10 @@ def _series(found: Mapping[str, Any], settings: Settings) -> Series:
 
 def _asked(request: TrainingRequest) -> dict[str, Any]:
     """Preset and changes, typed and within their ranges; the seed is the command's where none is given."""
-    found = _typed({**request.preset.values, **request.changes}, request)
+    found = with_seed(Choices, {**request.preset.values, **request.changes}, request)
     _recipe(found)
     return found
 
 
 def _recipe(found: Mapping[str, Any]) -> ClutterRecipe:
     return ClutterRecipe(**{key: found[key] for key in _OF_RECIPE})
-
-
-def _changed(found: Mapping[str, Any], request: TrainingRequest) -> dict[str, object]:
-    """What the user gave and is not as it would have been anyway, as names say it."""
-    usual = _typed(request.preset.values, request)
-    return {key: found[key] for key in request.changes if found[key] != usual[key]}
-
-
-def _typed(values: Mapping[str, str], request: TrainingRequest) -> dict[str, Any]:
-    found = typed(Choices, values)
-    return {**found, "seed": request.settings.seed if found["seed"] is None else found["seed"]}

@@ -16,11 +16,10 @@ from alignment.models.cordsnet.weights import Described, described
 from alignment.models.torch_model import Normalisation
 from alignment.training.cordsnet.pipeline import identity, run_pipeline
 from alignment.training.cordsnet.recipe import Recipe
-from benchmarks.catalogue import short_name
 from benchmarks.plan import Faults
 from benchmarks.training.base import STATE, Made, Notify, TrainingRequest
 from benchmarks.training.images import training_data, training_images
-from benchmarks.training.typed import typed
+from benchmarks.training.typed import changed, with_seed
 from benchmarks.training.watch import Watch, write_history
 
 HISTORY = "history.csv"
@@ -129,7 +128,7 @@ def build(request: TrainingRequest) -> Pipeline:
     size = (found["edge"], found["edge"])
     layout = Layout(DEPTH_OF[request.model], image_size=size, n_classes=len(data.classes), n_channels=found["channels"])
     images, targets = training_images(data, size, n=found["images"])
-    changes = _changed(found, request)
+    changes = changed(Choices, found, request)
     return Pipeline(
         request.name(changes),
         makes_default=request.makes_default(changes),
@@ -144,7 +143,7 @@ def build(request: TrainingRequest) -> Pipeline:
 
 def _asked(request: TrainingRequest) -> dict[str, Any]:
     """Preset and changes, typed and within their ranges; the seed is the command's where none is given."""
-    found = _typed({**request.preset.values, **request.changes}, request)
+    found = with_seed(Choices, {**request.preset.values, **request.changes}, request)
     if found["data"] is None:
         raise RequestError("training.data is missing; name labelled images to train on, such as mnist or digits")
     _recipe(found)
@@ -153,15 +152,3 @@ def _asked(request: TrainingRequest) -> dict[str, Any]:
 
 def _recipe(found: Mapping[str, Any]) -> Recipe:
     return Recipe(**{key: found[key] for key in _OF_RECIPE})
-
-
-def _changed(found: Mapping[str, Any], request: TrainingRequest) -> dict[str, object]:
-    """What the user gave and is not as it would have been anyway, as names say it."""
-    usual = _typed(request.preset.values, request)
-    changes = {key: found[key] for key in request.changes if found[key] != usual[key]}
-    return changes | ({"data": short_name(found["data"])} if "data" in changes else {})
-
-
-def _typed(values: Mapping[str, str], request: TrainingRequest) -> dict[str, Any]:
-    found = typed(Choices, values)
-    return {**found, "seed": request.settings.seed if found["seed"] is None else found["seed"]}

@@ -1,7 +1,5 @@
 """Labelled images that a network is trained on: those of a data set beside the ones that judge, at a network's size."""
 
-from typing import Protocol, runtime_checkable
-
 import numpy as np
 
 from alignment.errors import DataError, RequestError
@@ -9,7 +7,7 @@ from alignment.registry import foreign_code
 from alignment.stimuli import StimulusSet
 from benchmarks.catalogue import build_dataset
 from benchmarks.datasets.base import LabelledDataSet, holds_labels
-from benchmarks.datasets.cifar10_files import ImagesAndTargets
+from benchmarks.datasets.sources import HasTrainingImages, ImagesAndTargets
 from benchmarks.datasets.subsets import OPTION
 from benchmarks.provenance import available_memory
 from benchmarks.settings import Settings
@@ -17,15 +15,6 @@ from benchmarks.settings import Settings
 RESIZED_AT_ONCE = 256
 # of the images in memory: as they are kept, and once more where they are moved to the device
 COPIES = 2
-
-
-@runtime_checkable
-class HasTrainingImages(Protocol):
-    """A labelled data set that has more images than those it is judged on."""
-
-    def train(self) -> ImagesAndTargets:
-        """(image, row, column, 3) uint8 and (image,) int64, positions in its classes."""
-        ...
 
 
 def training_data(name: str, settings: Settings) -> LabelledDataSet:

@@ -6,6 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from alignment.errors import RequestError, near_misses
+from benchmarks.catalogue import short_name
+from benchmarks.training.base import TrainingRequest
 
 
 def typed(choices: type[BaseModel], values: Mapping[str, str]) -> dict[str, Any]:
@@ -31,6 +33,19 @@ def typed(choices: type[BaseModel], values: Mapping[str, str]) -> dict[str, Any]
         return choices.model_validate(dict(values)).model_dump()
     except ValidationError as error:
         raise RequestError("; ".join(_fault(entry, choices) for entry in error.errors())) from None
+
+
+def with_seed(choices: type[BaseModel], values: Mapping[str, str], request: TrainingRequest) -> dict[str, Any]:
+    """`typed`, with the seed of the command where none is given."""
+    found = typed(choices, values)
+    return {**found, "seed": request.settings.seed if found["seed"] is None else found["seed"]}
+
+
+def changed(choices: type[BaseModel], found: Mapping[str, Any], request: TrainingRequest) -> dict[str, object]:
+    """What the user gave and is not as it would have been anyway, as names say it."""
+    usual = with_seed(choices, request.preset.values, request)
+    changes = {key: found[key] for key in request.changes if found[key] != usual[key]}
+    return changes | ({"data": short_name(found["data"])} if "data" in changes else {})
 
 
 def _fault(entry: Any, choices: type[BaseModel]) -> str:

@@ -1,7 +1,9 @@
 """What teacher and tuned networks are scored on, before and after: benchmarks as every other model is scored on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from alignment.errors import RequestError, near_misses
 from benchmarks.catalogue import ENTRIES, build_benchmarks
@@ -15,11 +17,18 @@ from benchmarks.results import Record, load_records
 from benchmarks.run import Notify, Outcome, run
 from benchmarks.store import Store
 from benchmarks.suites import Suite, load_suite
+from benchmarks.tuning.material import Sources
 from benchmarks.tuning.study import Study
 
 # what an entry of a preset's audit can name beside benchmarks
 FITTED, NEUROIDS, SUBJECTS, TASK = "fitted", "held-out-neuroids", "held-out-subjects", "task"
-WORDS = (FITTED, NEUROIDS, SUBJECTS, TASK)
+_JUDGED: Mapping[str, Callable[[Sources], Any]] = {
+    FITTED: lambda sources: sources.fitted,
+    NEUROIDS: lambda sources: sources.held_out_neuroids,
+    SUBJECTS: lambda sources: sources.held_out_subjects,
+    TASK: lambda sources: sources.task_test,
+}
+WORDS = tuple(_JUDGED)
 NAME, MEASURE, LAYERS = "benchmark", "measure", "layers"
 # stands for the layer that is read out
 TUNED_LAYER = "tuned"
@@ -60,9 +69,9 @@ def audit_of(study: Study) -> Audit:
     faults, about = Faults(), dict[str, str]()
     found: dict[str, Benchmark] = {}
     for entry in _entries(study):
-        for benchmark in faults.of(lambda entry=entry: _built(entry, study)) or ():  # type: ignore[misc]
+        for benchmark in faults.of(partial(_built, entry, study)) or ():
             faults.of(benchmark.check)
-            faults.of(lambda benchmark=benchmark: benchmark.check_model(study.teacher))  # type: ignore[misc]
+            faults.of(partial(benchmark.check_model, study.teacher))
             found.setdefault(benchmark.id, benchmark)
             about.setdefault(benchmark.id, entry[NAME] if entry[NAME] in WORDS else "")
     faults.stop()
@@ -117,10 +126,9 @@ def _entries(study: Study) -> list[Mapping[str, str]]:
     """Of the preset, or the usual ones, less those that mean nothing here; then the user's own."""
     own = study.settings.benchmark
     preset = study.asked.preset.audit or USUAL
-    there = {NEUROIDS: study.sources.held_out_neuroids, SUBJECTS: study.sources.held_out_subjects}
-    found = [entry for entry in preset if there.get(entry.get(NAME, ""), study) is not None]
     if study.asked.choices.audit == "none":
-        found = []
+        preset = ()
+    found = [entry for entry in preset if entry[NAME] not in WORDS or _JUDGED[entry[NAME]](study.sources) is not None]
     asked = {
         key: value for key, value in own.model_dump().items() if value is not None and key not in ("name", "measure")
     }
@@ -141,13 +149,7 @@ def _built(entry: Mapping[str, str], study: Study) -> Sequence[Benchmark]:
     settings = study.settings.model_copy(update={"benchmark": BenchmarkSettings.model_validate(options)})
     if name not in WORDS:
         return build_benchmarks(name, settings)
-    sources = study.sources
-    dataset = {
-        FITTED: lambda: sources.fitted,
-        NEUROIDS: lambda: sources.held_out_neuroids,
-        SUBJECTS: lambda: sources.held_out_subjects,
-        TASK: lambda: sources.task_test,
-    }[name]()
+    dataset = _JUDGED[name](study.sources)
     typed = study.asked.choices.task if name == TASK else study.asked.choices.data
     chosen = measures_of(settings.benchmark.measure, dataset, name=typed)
     check_means_something(settings, chosen)

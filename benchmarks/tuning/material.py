@@ -23,6 +23,7 @@ from benchmarks.datasets.base import DataSet, LabelledDataSet, Split
 from benchmarks.datasets.ceilings import from_trials
 from benchmarks.datasets.labelled import labelled
 from benchmarks.datasets.restricted import Restricted, restricted_labels
+from benchmarks.datasets.sources import HasTrainingImages
 from benchmarks.datasets.subsets import spread_subset
 from benchmarks.datasets.trials import trials_of
 from benchmarks.tuning.choices import Choices
@@ -80,7 +81,7 @@ class Sources:
         """
         for subject in self.subjects:
             self.responses(subject)
-        self._halves  # noqa: B018 (refuses what cannot be halved)
+        self._halved()
 
     @cached_property
     def split(self) -> str:
@@ -153,10 +154,9 @@ class Sources:
 
     def replayed(self, model: TorchModel) -> Task | None:
         """Task images to distil and, by their labels, to train on: the task's training images, where it has any."""
-        given = getattr(self.task, "train", None)
-        if not callable(given):
+        if not isinstance(self.task, HasTrainingImages):
             return None
-        images, targets = given()
+        images, targets = self.task.train()
         named = {f"train{place:06d}": image for place, image in enumerate(images)}
         classes = tuple(self.task.classes)
         held = labelled(self.task.name, named, [classes[target] for target in targets], classes=classes)
@@ -228,6 +228,9 @@ class Sources:
 
     @cached_property
     def _halves(self) -> tuple[LabelledDataSet, LabelledDataSet]:
+        return self._halved()
+
+    def _halved(self) -> tuple[LabelledDataSet, LabelledDataSet]:
         stimuli = self.task.stimuli
         half = len(stimuli) // 2
         if half < LEAST:

@@ -12,6 +12,7 @@ from alignment.models.baselines import gabor, pixels
 from alignment.record import RecordSettings, record
 from alignment.tuning.controls import CONTROLS, targets
 from benchmarks.datasets.base import DataSet
+from benchmarks.datasets.sources import HasTrainingImages
 from benchmarks.tuning.material import Responses, Sources, standardised
 
 PIXEL_FEATURES = {"gabor": gabor, "pixels": pixels}
@@ -50,7 +51,7 @@ def check_control(name: str, given: Given) -> None:
             f"control {name}: {sources.data.name} gives no noise ceilings (no repetitions); say what to assume, such "
             "as tuning.noise_ceiling=0.8"
         )
-    if "labels" in needs and not callable(getattr(sources.task, "train", None)):
+    if "labels" in needs and not isinstance(sources.task, HasTrainingImages):
         raise RequestError(f"control {name}: {sources.task.name} has no training images with labels; leave it out")
     if name == OTHER_NET and given.other is None:
         raise RequestError(f"control {name}: name the other network, such as tuning.other_model=resnet18")

@@ -97,10 +97,7 @@ class ThoratRNN(nn.Module):
         return self.fc2(torch.cat(read, dim=1))
 
     def _sweep(self, x: Tensor, before: States | None) -> States:
-        # clip's gradient at exactly 0 and 1 is that of moving inwards: black background does not hide from an attack,
-        # as it would from the published relu(u) - relu(u - 1), which is the same elsewhere
-        seen = self._gained(self._biased(x, "input", before), "input", before)
-        image = self.states["input"](torch.where((seen >= 0) & (seen <= 1), seen, seen.detach().clamp(0, 1)))
+        image = self.states["input"](_clipped(self._gained(self._biased(x, "input", before), "input", before)))
         conv1 = self.maps["conv1"](self._rectified(self.conv1(image), "conv1", before))
         pooled1 = self.states["conv1"](F.max_pool2d(conv1, 3))
         conv2 = self.maps["conv2"](self._rectified(self.conv2(pooled1), "conv2", before))
@@ -131,6 +128,15 @@ class ThoratRNN(nn.Module):
             part = site(sent if sent.ndim > 2 else sent.view(-1, *SHAPES[receiver]))
             total = part if total is None else total + part
         return self.get_submodule(f"flows.{receiver}.{path}")(total)
+
+
+def _clipped(u: Tensor) -> Tensor:
+    """To [0, 1], with a gradient of 1 from 0 to 1, both included.
+
+    Black background is exactly 0. The published relu(u) - relu(u - 1), which is the same elsewhere, has no gradient
+    there, and would hide it from an attack.
+    """
+    return torch.where((u < 0) | (u > 1), u.detach().clamp(0, 1), u)
 
 
 def _weights_name(name: str, path: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from alignment.errors import DataError
-from alignment.models.checkpoints import check_fit, load_file
+from alignment.models.checkpoints import check_fit
+from alignment.training.state import read_content
 from alignment.whole_files import whole_file
 
 ENTRIES = ("identity", "stage", "step", "networks", "optimiser", "sums", "history")
@@ -98,26 +98,10 @@ def read_state(
     DataError
         The file is damaged or no such state, or it is of another training: what differs is named.
     """
-    content = _content(path)
-    differing = [name for name, value in identity.items() if content["identity"].get(name) != value]
-    if differing:
-        raise DataError(
-            f"training state {path}: it is of other {' and '.join(differing)}; delete it to start again, or name "
-            "another file"
-        )
+    content = read_content(path, entries=ENTRIES, identity=identity)
     for network, state in zip(networks, content["networks"], strict=True):
         check_fit(network, state, where=str(path))
         network.load_state_dict(state)
     loss_sum, right = content["sums"]
     history = [Row(**row) for row in content["history"]]
     return Progress(content["stage"], content["step"], loss_sum, right, history), content["optimiser"]
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = load_file(path)
-    except DataError as error:
-        raise DataError(f"training state: {error}; delete it to start again") from None
-    if not isinstance(content, dict) or set(content) != set(ENTRIES) or not isinstance(content["identity"], dict):
-        raise DataError(f"training state {path}: it is none; delete it to start again, or name another file")
-    return content

@@ -16,7 +16,8 @@ from alignment.errors import DataError, RequestError
 from alignment.models import load_model
 from benchmarks.datasets import cifar10, cifar10_files
 from benchmarks.datasets.base import DataSettings, Fetches, holds_labels
-from benchmarks.datasets.cifar10 import Cifar10, build
+from benchmarks.datasets.cifar10 import build
+from benchmarks.datasets.sources import SourcedImages
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TEST = "test_batch.bin"
@@ -97,18 +98,18 @@ def trust(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def opened(folder: Path, **options: str) -> Cifar10:
+def opened(folder: Path, **options: str) -> SourcedImages:
     return build(DataSettings(folder=folder, options=options), None)
 
 
-def check_test_images(one: Cifar10, made: Parts, *, count: int = RECORDS) -> None:
+def check_test_images(one: SourcedImages, made: Parts, *, count: int = RECORDS) -> None:
     images = np.stack([one.stimuli.image(stimulus) for stimulus in one.stimuli.ids])
     np.testing.assert_array_equal(images, made[TEST][0][:count])
     np.testing.assert_array_equal(one.targets(), made[TEST][1][:count])
     assert one.stimuli.labels == tuple(NAMES[label] for label in made[TEST][1][:count])
 
 
-def check_training_images(one: Cifar10, made: Parts) -> None:
+def check_training_images(one: SourcedImages, made: Parts) -> None:
     images, targets = one.train()
     np.testing.assert_array_equal(images, np.concatenate([made[name][0] for name in TRAIN]))
     np.testing.assert_array_equal(targets, np.concatenate([made[name][1] for name in TRAIN]))

@@ -1,5 +1,7 @@
 """What a user types of a tuning is typed, and every fault is said at once."""
 
+from dataclasses import fields
+
 import pytest
 
 from alignment.errors import RequestError
@@ -90,3 +92,7 @@ def test_a_control_leaves_out_what_it_says():
     assert adapted(recipe, "joint").joint == 1.0
     adversarial = adapted(recipe, "adv")
     assert (adversarial.neural, adversarial.distil, adversarial.replay, adversarial.joint) == (0, 0, 0, 1.0)
+
+
+def test_no_field_of_a_recipe_is_forgotten():
+    assert {field.name for field in fields(Recipe)} - {"seed"} <= set(Choices.model_fields)
