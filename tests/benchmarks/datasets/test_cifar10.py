@@ -252,7 +252,12 @@ def test_only_regular_files_of_the_very_names_are_read(
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == [ARCHIVE, "secret.bin"]
 
 
-@pytest.mark.parametrize("content", [b"no archive", gzip.compress(b"no tar" * 999), gzip.compress(b"\0" * 9999)[:-20]])
+# named, for compressed bytes tell the time at which they were made, and tests are gathered in two processes
+@pytest.mark.parametrize(
+    "content",
+    [b"no archive", gzip.compress(b"no tar" * 999), gzip.compress(b"\0" * 9999)[:-20]],
+    ids=["plain", "no tar", "cut short"],
+)
 def test_what_is_no_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     (tmp_path / ARCHIVE).write_bytes(content)
     trust(tmp_path / ARCHIVE, monkeypatch)
