@@ -121,8 +121,10 @@ class TuningSettings(Section):
     name: Text | None = Field(None, description="of configs/tuning: lwf | smoke | rep_align | ..., or ./mine.yaml")
     data: Text | None = Field(None, description="responses to tune toward, such as cowley2023.201025")
     task: Text | None = Field(None, description="labelled images of the network's task, such as cifar10")
-    layer: Text | None = Field(None, description="the layer that is read out (`bench show model=` lists them)")
-    time_bins: Text | None = Field(None, description="of the layer, by comma; the last")
+    layers: Text | None = Field(
+        None, description="read out, several together by comma (`bench show model=` lists them)"
+    )
+    time_bins: Text | None = Field(None, description="of the layers, by comma; the last of each")
     seeds: Text | None = Field(None, description="how many runs, from seed= on; or which, such as 1-5")
     audit: Text | None = Field(None, description="preset (what the preset says is scored) | none")
     readout: Text | None = Field(None, description="linear | pooled | factorised | gaussian")

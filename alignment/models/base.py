@@ -5,6 +5,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from alignment.errors import RequestError
+
 STEP, MS = "step", "ms"
 DEFAULT_VISUAL_DEGREES = 8.0
 
@@ -70,3 +72,32 @@ class Model(Protocol):
     def logits(self, pixels: Tensor, *, seeds: Sequence[int] | None = None) -> Tensor:
         """Class scores (batch, time_bin, class), differentiable in `pixels`."""
         ...
+
+
+@runtime_checkable
+class TimesDecisions(Protocol):
+    """A model whose decisions have times of their own."""
+
+    @property
+    def decision_times(self) -> tuple[float, ...]:
+        """Of each time_bin of its logits, in its time_unit."""
+        ...
+
+
+def decision_times(model: Model, count: int) -> tuple[float, ...]:
+    """Times of a model's decisions, time_bins of its logits: those it states, or else the numbers of its steps.
+
+    Parameters
+    ----------
+    model : any
+    count : how many decisions its logits have
+
+    Raises
+    ------
+    RequestError
+        It states another number of times.
+    """
+    stated = model.decision_times if isinstance(model, TimesDecisions) else tuple(map(float, range(count)))
+    if len(stated) != count:
+        raise RequestError(f"{model.name} states {len(stated)} times of decisions and makes {count}; let them agree")
+    return stated

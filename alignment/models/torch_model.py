@@ -1,7 +1,7 @@
 """Any `nn.Module` as a `Model`, by hooks that count calls."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ class TorchModel:
     Attributes
     ----------
     sites : every named module with how often it is called and what it returns, as found by the probe
+    incoming : layer -> modules that carry all it receives from before, as the network declares in an attribute of this
+        name; empty where it declares none
 
     Raises
     ------
@@ -105,10 +107,11 @@ class TorchModel:
         self.classes = None if classes is None else tuple(classes)
         self.time_unit = time_unit
         self.stochastic = stochastic
+        self.incoming: Mapping[str, tuple[str, ...]] = getattr(module, "incoming", {})
         # read now: the code that runs is the one on disk when it was imported, not when a hash is asked for
         self._sources = module_fingerprint.of_sources(module, sources)
 
-        self.sites, output = self._probe()
+        self.sites, output = self.probed()
         self.layers: tuple[str, ...] = ()
         self.time_bins: Mapping[str, tuple[float, ...]] = {}
         usual = default_layers(module, self.sites, output) if layers is None else layers
@@ -161,7 +164,7 @@ class TorchModel:
         if not found:
             raise RequestError(f"{self.name}: no layer to record at; {self.modules_to_name()}")
         self.layers = tuple(dict.fromkeys(found))
-        self.time_bins = {layer: self._bins(layer) for layer in self.layers}
+        self.time_bins = {layer: self.bins_of(layer) for layer in self.layers}
 
     def record(
         self,
@@ -196,7 +199,7 @@ class TorchModel:
         seeds: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
         """`record` with `reduce`, (batch, *unit) to (batch, *fewer), applied inside the pass: no whole map is held."""
-        wanted = {layer: self._calls(layer, time_bins) for layer in layers}
+        wanted = {layer: self.calls_of(layer, time_bins) for layer in layers}
 
         def forward(images: Tensor) -> dict[str, Tensor]:
             prepared = self.prepare(images)
@@ -234,14 +237,15 @@ class TorchModel:
         pixels: Tensor,
         layers: Sequence[str],
         *,
-        time_bins: Sequence[float] | None = None,
+        time_bins: Mapping[str, Sequence[float]] | None = None,
         mode: Callable[[nn.Module], AbstractContextManager[object]] = evaluating,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Class scores and activations of one forward pass, differentiable, for those who train.
 
         Parameters
         ----------
-        pixels, layers, time_bins : as of `record`
+        pixels, layers : as of `record`
+        time_bins : layer -> which; all when not given
         mode : entered with the network around the pass; evaluation mode when not given
 
         Returns
@@ -257,18 +261,27 @@ class TorchModel:
             raise RequestError(f"{self.name} has no logits: its classes are not named (classes=)")
         if self.stochastic:
             raise RequestError(f"{self.name} is stochastic; give a network that draws no random numbers")
-        wanted = {layer: self._calls(layer, time_bins) for layer in layers}
+        wanted = {layer: self.calls_of(layer, time_bins[layer] if time_bins else None) for layer in layers}
         prepared = self.prepare(pixels)
         with mode(self.module):
             final, kept = run_and_record(self.module, prepared, wanted, sites=self.sites)
         return self._scores(final), {layer: _stack(layer, outputs) for layer, outputs in kept.items()}
 
-    def _probe(self) -> tuple[dict[str, Site], Any]:
+    def probed(self) -> tuple[dict[str, Site], Any]:
+        """Sites and output of a forward pass on grey images; a subclass that knows them may say so instead."""
         size = self.image_size or PROBE_SIZE
         pixels = torch.full((PROBE_BATCH, 3, *size), 0.5, device=self._device)
         where = f"{self.name}: a forward pass on images of {size[0]}x{size[1]} failed (is image_size right?)"
         with self._own_random_state(), evaluating(self.module), foreign_code(where):
             return probe(self.module, self.prepare(pixels))
+
+    def shortened(self) -> AbstractContextManager[object]:
+        """Inside, a forward pass runs every part of the network and takes as little time as it can.
+
+        For those who look for what parts do, not for numbers. A network with a clock of its own overrides this, and
+        lets it tick a few times; any other is as short as it is.
+        """
+        return nullcontext()
 
     def modules_to_name(self) -> str:
         """What to tell a user whose network has no usual layers."""
@@ -296,11 +309,19 @@ class TorchModel:
             )
         return site
 
-    def _bins(self, layer: str) -> tuple[float, ...]:
+    def bins_of(self, layer: str) -> tuple[float, ...]:
+        """time_bins of any site; a subclass with a clock of its own overrides this and `calls_of`."""
         return tuple(float(call) for call in range(self._site(layer).calls))
 
-    def _calls(self, layer: str, time_bins: Sequence[float] | None) -> tuple[int, ...]:
-        known = self._bins(layer)
+    def calls_of(self, layer: str, time_bins: Sequence[float] | None) -> tuple[int, ...]:
+        """Numbers of the calls of a site that are its `time_bins`, of all when not given.
+
+        Raises
+        ------
+        RequestError
+            There is no such site or time_bin, or shapes differ between calls.
+        """
+        known = self.bins_of(layer)
         missing = [bin_ for bin_ in time_bins or () if bin_ not in known]
         if missing:
             raise RequestError(

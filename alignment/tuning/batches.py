@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alignment import seeds
+from alignment.tuning.images import Images
 from alignment.tuning.losses import LEAST_IMAGES
 from alignment.tuning.material import Material
 from alignment.tuning.recipe import Recipe
@@ -91,9 +92,9 @@ def batches(material: Material, recipe: Recipe, *, epoch: int) -> list[Batch]:
     >>> from alignment.tuning.material import Neural, Task
     >>> seen = Neural(torch.zeros(150, 3, 8, 8), torch.zeros(150, 5))
     >>> material = Material({"s1": seen}, {"s1": seen}, Task(torch.zeros(4, 3, 8, 8)))
-    >>> [len(batch.neural["s1"]) for batch in batches(material, Recipe("layer", batch_size=60), epoch=0)]
+    >>> [len(batch.neural["s1"]) for batch in batches(material, Recipe(("layer",), batch_size=60), epoch=0)]
     [50, 50, 50]
-    >>> [len(batch.neural["s1"]) for batch in batches(material, Recipe("layer", loss="cka", batch_size=64), epoch=0)]
+    >>> [len(batch.neural["s1"]) for batch in batches(material, Recipe(("layer",), loss="cka", batch_size=64), epoch=0)]
     [75, 75]
     """
     least = LEAST_IMAGES[recipe.loss]
@@ -158,9 +159,9 @@ def _order(count: int, name: str, recipe: Recipe, *, epoch: int) -> np.ndarray:
     return seeds.generator(recipe.seed, "tuning", "order", name, epoch).permutation(count)
 
 
-def _shifts(pixels: Tensor, count: int, subject: str, recipe: Recipe, *, step: int) -> Tensor | None:
+def _shifts(images: Images, count: int, subject: str, recipe: Recipe, *, step: int) -> Tensor | None:
     """`(image, 2)`; None where the largest shift is less than a pixel."""
-    limits = [int(recipe.jitter * edge) for edge in pixels.shape[2:]]
+    limits = [int(recipe.jitter * edge) for edge in images[torch.arange(1)].shape[2:]] if recipe.jitter else [0]
     if not any(limits):
         return None
     random = seeds.generator(recipe.seed, "tuning", "jitter", subject, step)

@@ -13,10 +13,12 @@ from alignment.errors import DataError, RequestError
 from alignment.models.torch_model import TorchModel
 from alignment.tuning.batches import Batch, batches
 from alignment.tuning.batchnorm import recalibrate
+from alignment.tuning.images import in_batches
+from alignment.tuning.layered import LayeredReadout
 from alignment.tuning.losses import gradient_norms
 from alignment.tuning.material import Material, Neural, Task, check_material
 from alignment.tuning.objective import Logits, Objective, Perturb
-from alignment.tuning.readouts import FactorisedReadout, LinearReadout, initialise_by_ridge, readout
+from alignment.tuning.readouts import readout
 from alignment.tuning.recipe import Recipe
 from alignment.tuning.selection import Standing, best
 from alignment.tuning.student import Student
@@ -74,24 +76,14 @@ class Tuner:
         self.teacher = Teacher(model, device=device, precision=recipe.precision, batch_size=recipe.batch_size)
         self._student = Student(model, recipe, device=device)
         self.drift = self._foreseen_drift() if recipe.batch_norm == "train" else None
-        shape = self._shape()
-        self.readouts = nn.ModuleDict(
-            {
-                _key(subject): readout(
-                    recipe.readout,
-                    shape=shape,
-                    n_neuroids=neural.responses.shape[1],
-                    seed=seeds.derive(recipe.seed, "tuning", "readout", subject),
-                )
-                for subject, neural in material.train.items()
-            }
-        ).to(device)
+        layered = self._new_readouts()
+        self.readouts = nn.ModuleDict({_key(subject): each for subject, each in layered.items()}).to(device)
         self._objective = Objective(
             material,
             recipe,
             student=self._student,
             teacher=self.teacher,
-            readouts={subject: self.readouts[_key(subject)] for subject in material.train},
+            readouts=layered,
             perturb=perturb,
         )
         self.optimiser = _optimiser(recipe, list(self.readouts.parameters()), list(self._student.backbone.values()))
@@ -109,10 +101,8 @@ class Tuner:
         """Fit the readouts, and note where the student stands before it is tuned."""
         if self.recipe.warm_up:
             for subject, neural in self.material.train.items():
-                module = self.readouts[_key(subject)]
-                if isinstance(module, LinearReadout | FactorisedReadout):
-                    activations = torch.cat([each for _, each in self._student.passes(neural.pixels, "neural")])
-                    initialise_by_ridge(module, activations, neural.responses.to(self.device))
+                activations = self._student.activations(neural.pixels)
+                self._objective.readouts[subject].initialise(activations, neural.responses.to(self.device))
         self._note({})
 
     def run(
@@ -300,9 +290,23 @@ class Tuner:
             )
         return found
 
-    def _shape(self) -> tuple[int, ...]:
-        some = next(iter(self.material.train.values())).pixels[:1]
-        return tuple(next(self._student.passes(some, "neural"))[1].shape[1:])
+    def _new_readouts(self) -> dict[str, LayeredReadout]:
+        """Of each subject."""
+        some = next(iter(self.material.train.values())).pixels[torch.arange(1)]
+        shapes = [tuple(each.shape[1:]) for each in self._student.activations(some)]
+        found = {}
+        for subject, neural in self.material.train.items():
+            parts = [
+                readout(
+                    self.recipe.readout,
+                    shape=shape,
+                    n_neuroids=neural.responses.shape[1],
+                    seed=seeds.derive(self.recipe.seed, "tuning", "readout", subject, *([place] if place else [])),
+                )
+                for place, shape in enumerate(shapes)
+            ]
+            found[subject] = LayeredReadout(parts)
+        return found
 
     def _parts(self) -> dict[str, Any]:
         """Copies of what tuning changes of the network and its readouts."""
@@ -315,7 +319,7 @@ class Tuner:
     def _note(self, losses: dict[str, float]) -> None:
         """Where the student stands; the best one so far is kept."""
         if self.recipe.batch_norm == "recalibrate" and self.epoch and self.material.task is not None:
-            parts = self.material.task.pixels.split(self.recipe.batch_size)
+            parts = in_batches(self.material.task.pixels, self.recipe.batch_size)
             recalibrate(self.student.module, (self.student.prepare(part.to(self.device)) for part in parts))
         accuracy, agreement = on_task(self._student, self.teacher, self.material.task_validation)
         if self.recipe.judged_by == "refit":

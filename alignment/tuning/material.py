@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from alignment.errors import DataError, RequestError
+from alignment.tuning.images import Images
 from alignment.tuning.losses import LEAST_IMAGES
 from alignment.tuning.recipe import Recipe
 
@@ -17,12 +18,12 @@ class Neural:
 
     Attributes
     ----------
-    pixels : (image, 3, row, column) float32 in [0, 1]
+    pixels : (image, 3, row, column) float32 in [0, 1], in memory or read by the batch
     responses : (image, neuroid) float32
     weights : (neuroid,) of the mse, mean 1; None: all alike
     """
 
-    pixels: Tensor
+    pixels: Images
     responses: Tensor
     weights: Tensor | None = None
 
@@ -31,7 +32,7 @@ class Neural:
 class Task:
     """Images of the task; labels are needed to validate and to train jointly, not to distil."""
 
-    pixels: Tensor
+    pixels: Images
     labels: Tensor | None = None
 
 

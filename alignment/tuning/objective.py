@@ -1,13 +1,14 @@
 """The loss of tuning, term by term."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from alignment import seeds
 from alignment.tuning.batches import Batch, shifted
+from alignment.tuning.layered import LayeredReadout
 from alignment.tuning.losses import NEURAL, distillation, l2_starting_point
 from alignment.tuning.material import Material, Task
 from alignment.tuning.recipe import Recipe
@@ -27,7 +28,7 @@ class Objective:
     recipe : Recipe
     student : Student
     teacher : Teacher
-    readouts : mapping of subject to readout, (image, *unit) to (image, neuroid)
+    readouts : mapping of subject to readout, from the activations of all layers to (image, neuroid)
     perturb : as of `alignment.tuning.loop.Tuner`
     """
 
@@ -38,7 +39,7 @@ class Objective:
         *,
         student: Student,
         teacher: Teacher,
-        readouts: dict[str, nn.Module],
+        readouts: Mapping[str, LayeredReadout],
         perturb: Perturb | None,
     ) -> None:
         self.material, self.recipe, self.perturb = material, recipe, perturb

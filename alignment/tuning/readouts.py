@@ -5,18 +5,16 @@ channels and positions are.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alignment.encoding.ridge import RidgeFit, Selection, fit_ridge
 from alignment.errors import RequestError, unknown
 from alignment.tuning.readout_base import Readout, random_of, uniform_weights
 
-ALPHAS = tuple(10 ** (exponent / 2) for exponent in range(-8, 9))
 # of positions from the middle, and of their spread, in units of half the map
 FARTHEST_START = 0.3
 FIRST_SPREAD = 0.3
@@ -232,67 +230,3 @@ def readout(kind: str, *, shape: tuple[int, ...], n_neuroids: int, seed: int, po
     if kind not in READOUTS:
         raise unknown("readout", kind, READOUTS)
     return READOUTS[kind](shape, n_neuroids, seed=seed, pool=pool)
-
-
-@torch.no_grad()
-def initialise_by_ridge(
-    linear: LinearReadout | FactorisedReadout,
-    activations: Tensor,
-    responses: Tensor,
-    *,
-    alphas: Sequence[float] | Tensor = ALPHAS,
-    selection: Selection = "loo",
-    folds: Sequence[int] | Tensor | None = None,
-) -> RidgeFit:
-    """Give a readout the weights of a ridge regression with an alpha for each neuroid, in closed form.
-
-    A linear readout then predicts what the ridge predicts. A factorised one gets the product of a mask and feature
-    weights that is nearest to the weights of each neuroid. Biases are such that mean predictions are mean responses.
-
-    Parameters
-    ----------
-    linear : LinearReadout or FactorisedReadout
-        Changed in place.
-    activations : Tensor
-        `(image, *unit)` of the training images, in float32 or float64.
-    responses : Tensor
-        `(image, neuroid) float32 or float64`.
-    alphas, selection, folds
-        As in `alignment.encoding.fit_ridge`: alphas are relative to the mean eigenvalue of the Gram matrix.
-
-    Returns
-    -------
-    RidgeFit
-        With the alphas that were chosen, and how well the ridge does.
-
-    Raises
-    ------
-    RequestError
-        When shapes do not fit, or as `fit_ridge`.
-    DataError
-        When a value is not finite.
-
-    Examples
-    --------
-    >>> maps = torch.randn(40, 8, 6, 6, generator=torch.Generator().manual_seed(0))
-    >>> linear, responses = readout("linear", shape=(8, 6, 6), n_neuroids=2, seed=0), maps[:, :2, 3, 3]
-    >>> fit = initialise_by_ridge(linear, maps, responses)
-    >>> torch.allclose(linear(maps), fit.predict(maps.flatten(1)), atol=1e-5)
-    True
-    """
-    if responses.ndim != 2 or responses.shape[1] != linear.n_neuroids:
-        raise RequestError(f"responses {tuple(responses.shape)} are not (image, {linear.n_neuroids} neuroids)")
-    fit = fit_ridge(
-        linear.features(activations),
-        responses.to(activations.device),
-        alphas=alphas,
-        selection=selection,
-        folds=folds,
-        coefficients=True,
-    )
-    assert fit.coefficients is not None
-    linear.set_map(fit.coefficients.T)
-    linear.bias.zero_()
-    typical = activations.mean(0, keepdim=True).to(linear.bias)
-    linear.bias.copy_(fit.y_mean.to(linear.bias) - linear(typical)[0])
-    return fit

@@ -30,8 +30,8 @@ class Recipe:
 
     Parameters
     ----------
-    layer : recording site whose activations are read out
-    time_bins : of the layer; the last when not given
+    layers : recording sites whose activations are read out, together where there are several
+    time_bins : of every layer; the last of each when not given
     readout : of `alignment.tuning.readouts`
     loss : of `alignment.tuning.losses.NEURAL`
     neural, distil, replay, joint, anchor : the weights above, in this order
@@ -56,7 +56,7 @@ class Recipe:
     seed : of readout, order and jitter
     """
 
-    layer: str
+    layers: tuple[str, ...]
     time_bins: tuple[float, ...] | None = None
     readout: str = "linear"
     loss: str = "mse"
@@ -85,6 +85,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.layers, tuple) or not self.layers or len(set(self.layers)) < len(self.layers):
+            raise RequestError(f"layers are {self.layers!r}; give a tuple of names, each once")
         for name, known in _WORDS.items():
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from alignment.models.hooks import evaluating
 from alignment.models.torch_model import TorchModel
 from alignment.tuning.batchnorm import Domain, drift, prepare
+from alignment.tuning.images import Images, in_batches
 from alignment.tuning.recipe import Recipe
 from alignment.tuning.teacher import in_precision, own_copy
 from alignment.tuning.trainable import trainable
@@ -45,8 +46,8 @@ class Student:
                 self.backbone[name] = parameter
         self.start = {name: value.detach().clone() for name, value in self.backbone.items()}
 
-    def pass_on(self, pixels: Tensor, domain: Domain, *, training: bool = False) -> tuple[Tensor, Tensor]:
-        """Logits and activations of the layer that is read out, both in float32.
+    def pass_on(self, pixels: Tensor, domain: Domain, *, training: bool = False) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Logits and activations of the layers that are read out, all in float32.
 
         Parameters
         ----------
@@ -56,7 +57,7 @@ class Student:
 
         Returns
         -------
-        (image, time_bin, class), and (image, *unit) with several time_bins before the units
+        (image, time_bin, class), and of each layer (image, *unit) with several time_bins before the units
         """
 
         @contextmanager
@@ -72,32 +73,37 @@ class Student:
                     for layer in self.norms.layers.values():
                         layer.training = False
 
-        layer = self.recipe.layer
-        bins = self.recipe.time_bins or (float(self.model.sites[layer].calls - 1),)
+        layers = self.recipe.layers
+        bins = {layer: self.recipe.time_bins or self.model.bins_of(layer)[-1:] for layer in layers}
         with in_precision(self.device, self.recipe.precision):
-            logits, kept = self.model.logits_and_activations(pixels.to(self.device), [layer], time_bins=bins, mode=mode)
-        activations = kept[layer].float()
-        return logits.float(), activations[:, 0] if activations.shape[1] == 1 else activations
+            logits, kept = self.model.logits_and_activations(pixels.to(self.device), layers, time_bins=bins, mode=mode)
+        activations = [kept[layer].float() for layer in layers]
+        return logits.float(), tuple(each[:, 0] if each.shape[1] == 1 else each for each in activations)
 
-    def passes(self, pixels: Tensor, domain: Domain) -> Iterator[tuple[Tensor, Tensor]]:
+    def passes(self, images: Images, domain: Domain) -> Iterator[tuple[Tensor, tuple[Tensor, ...]]]:
         """`pass_on` for one batch after another, without gradients."""
         with torch.no_grad():
-            for part in pixels.split(self.recipe.batch_size):
+            for part in in_batches(images, self.recipe.batch_size):
                 yield self.pass_on(part, domain)
 
+    def activations(self, images: Images) -> tuple[Tensor, ...]:
+        """Of each layer that is read out, of all of a set of neural images, without gradients."""
+        parts = [each for _, each in self.passes(images, "neural")]
+        return tuple(torch.cat(layer) for layer in zip(*parts, strict=True))
+
     @torch.no_grad()
-    def foreseen_drift(self, images: Mapping[str, Tensor]) -> float:
+    def foreseen_drift(self, sets: Mapping[str, Images]) -> float:
         """How far running means would go in one pass over neural images in training, as `batchnorm.drift`.
 
         Parameters
         ----------
-        images : name -> (image, 3, row, column)
+        sets : name -> neural images
         """
         before = self.state()
-        for pixels in images.values():
+        for images in sets.values():
             # parts of about one size: of a single image left over there may be no statistics
-            for part in torch.tensor_split(pixels, -(-len(pixels) // self.recipe.batch_size)):
-                self.pass_on(part, "neural", training=True)
+            for rows in torch.arange(len(images)).tensor_split(-(-len(images) // self.recipe.batch_size)):
+                self.pass_on(images[rows], "neural", training=True)
         found = drift(self.model.module, before["student"])
         self.put_back(before)
         return found

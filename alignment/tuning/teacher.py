@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from alignment.models.torch_model import TorchModel
+from alignment.tuning.images import Images, in_batches
 
 
 def own_copy(model: TorchModel, device: str) -> TorchModel:
@@ -65,16 +66,16 @@ class Teacher:
         with in_precision(self.device, self.precision):
             return self.model.logits(pixels.to(self.device)).float()
 
-    def kept(self, name: str, pixels: Tensor, rows: Tensor) -> Tensor:
+    def kept(self, name: str, images: Images, rows: Tensor) -> Tensor:
         """Logits of some rows of a set of images, all of which pass once: logits are all that is kept of them.
 
         Parameters
         ----------
         name : str
             Of the set, the same images each time.
-        pixels : (image, 3, row, column), the whole set
+        images : the whole set
         rows : (image,) int64
         """
         if name not in self._kept:
-            self._kept[name] = torch.cat([self.logits(part).cpu() for part in pixels.split(self.batch_size)])
+            self._kept[name] = torch.cat([self.logits(part).cpu() for part in in_batches(images, self.batch_size)])
         return self._kept[name][rows].to(self.device)

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 from alignment.correlation import pearson
 from alignment.encoding import fit_ridge
 from alignment.errors import DataError
+from alignment.tuning.layered import ALPHAS, joined, layer_scales
 from alignment.tuning.material import Neural, Task
 from alignment.tuning.student import Student
 from alignment.tuning.teacher import Teacher
 
-ALPHAS = tuple(10.0 ** (power / 2) for power in range(-8, 9))
 POOL = 4
 
 
@@ -64,7 +64,7 @@ def by_refit(student: Student, train: Mapping[str, Neural], validation: Mapping[
 
     A readout that was trained along with the network can fit its images ever better while those of validation grow
     worse; what the layer itself holds of the responses, a fresh ridge says, as the benchmarks of predictivity do: maps
-    are averaged to at most 4 x 4, alpha is chosen by leave-one-out.
+    are averaged to at most 4 x 4, alpha is chosen by leave-one-out; several layers count alike.
 
     Parameters
     ----------
@@ -74,18 +74,22 @@ def by_refit(student: Student, train: Mapping[str, Neural], validation: Mapping[
     found = []
     for subject, neural in validation.items():
         fitted, judged = (_features(student, each) for each in (train[subject], neural))
-        fit = fit_ridge(fitted, train[subject].responses.to(fitted), alphas=ALPHAS)
-        predicted = fit.predict(judged).double().cpu().numpy()
+        scales = layer_scales(fitted)
+        x = joined(fitted, scales)
+        fit = fit_ridge(x, train[subject].responses.to(x), alphas=ALPHAS)
+        predicted = fit.predict(joined(judged, scales)).double().cpu().numpy()
         found.append(float(np.mean(pearson(predicted, neural.responses.double().numpy()))))
     return float(np.mean(found))
 
 
-def _features(student: Student, neural: Neural) -> Tensor:
-    """(image, unit)."""
-    parts = []
-    for _, activations in student.passes(neural.pixels, "neural"):
-        maps = activations.flatten(0, -4) if activations.ndim > 4 else activations
-        if maps.ndim == 4:
-            maps = F.adaptive_avg_pool2d(maps, (min(POOL, maps.shape[2]), min(POOL, maps.shape[3])))
-        parts.append(maps.reshape(len(activations), -1))
-    return torch.cat(parts)
+def _features(student: Student, neural: Neural) -> list[Tensor]:
+    """(image, unit) of each layer."""
+    passes = [[_pooled(each) for each in layers] for _, layers in student.passes(neural.pixels, "neural")]
+    return [torch.cat(layer) for layer in zip(*passes, strict=True)]
+
+
+def _pooled(activations: Tensor) -> Tensor:
+    maps = activations.flatten(0, -4) if activations.ndim > 4 else activations
+    if maps.ndim == 4:
+        maps = F.adaptive_avg_pool2d(maps, (min(POOL, maps.shape[2]), min(POOL, maps.shape[3])))
+    return maps.reshape(len(activations), -1)

@@ -30,7 +30,7 @@ _JUDGED: Mapping[str, Callable[[Sources], Any]] = {
 }
 WORDS = tuple(_JUDGED)
 NAME, MEASURE, LAYERS = "benchmark", "measure", "layers"
-# stands for the layer that is read out
+# stands for the layers that are read out
 TUNED_LAYER = "tuned"
 # stands for the teacher where networks go by their files
 TEACHER_FILE = ""
@@ -105,9 +105,9 @@ def _request(study: Study, audit: Audit, files: Sequence[str]) -> Request:
     nulls = NULLS if study.settings.nulls is None else study.settings.nulls
     suite = Suite(study.name, summary=study.asked.preset.summary, benchmarks=names, nulls=nulls)
     own = study.settings.model
-    layer = study.asked.choices.layer
-    if not own.layers and layer not in study.teacher.layers:
-        own = own.model_copy(update={"layers": (*study.teacher.layers, layer)})
+    further = [each for each in study.asked.choices.layers if each not in study.teacher.layers]
+    if not own.layers and further:
+        own = own.model_copy(update={"layers": (*study.teacher.layers, *further)})
     teacher = own.model_copy(update={"name": (study.base,)})
     of_teacher = study.settings.model_copy(update={"model": teacher})
     tuned = tuple(Entrant(name, layers=own.layers, asked=True) for name in files)
@@ -145,7 +145,7 @@ def _built(entry: Mapping[str, str], study: Study) -> Sequence[Benchmark]:
     name = entry[NAME]
     options = {key: value for key, value in entry.items() if key != NAME}
     if options.get(LAYERS) == TUNED_LAYER:
-        options[LAYERS] = study.asked.choices.layer
+        options[LAYERS] = ",".join(study.asked.choices.layers)
     settings = study.settings.model_copy(update={"benchmark": BenchmarkSettings.model_validate(options)})
     if name not in WORDS:
         return build_benchmarks(name, settings)

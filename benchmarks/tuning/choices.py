@@ -21,8 +21,8 @@ MOST_SEEDS = 100
 FRACTION = re.compile(r"\s*([0-9.]+)\s*/\s*([0-9.]+)\s*")
 
 
-def _numbers(value: object) -> object:
-    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+def _by_comma(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def _fraction(value: object) -> object:
@@ -41,7 +41,7 @@ def _seeds(value: object) -> object:
     return tuple(range(first, last + 1))
 
 
-Numbers = Annotated[tuple[float, ...], BeforeValidator(_numbers), Field(min_length=1)]
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_by_comma), Field(min_length=1)]
 Share = Annotated[float, BeforeValidator(_fraction)]
 
 
@@ -52,9 +52,9 @@ class Choices(BaseModel):
 
     data: str
     task: str
-    layer: str
+    layers: Annotated[tuple[str, ...], BeforeValidator(_by_comma), Field(min_length=1)]
     split: str = "first"
-    subjects: Annotated[tuple[str, ...], BeforeValidator(_numbers)] = ()
+    subjects: Annotated[tuple[str, ...], BeforeValidator(_by_comma)] = ()
     held_out_neuroids: Share = Field(0.0, ge=0, lt=1)
     validation: Share = Field(0.2, gt=0, lt=1)
     task_split: Literal["first", "spread"] = "spread"
@@ -67,7 +67,7 @@ class Choices(BaseModel):
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1, max_length=MOST_SEEDS)] = (0,)
     audit: Literal["preset", "none"] = "preset"
 
-    time_bins: Annotated[tuple[float, ...] | None, BeforeValidator(_numbers)] = None
+    time_bins: Annotated[tuple[float, ...] | None, BeforeValidator(_by_comma)] = None
     readout: str = "linear"
     loss: str = "mse"
     neural: float = 1.0
@@ -166,7 +166,7 @@ def adapted(recipe: Recipe, control: str) -> Recipe:
 
     Examples
     --------
-    >>> adapted(Recipe("layer4"), "kd_only").neural
+    >>> adapted(Recipe(("layer4",)), "kd_only").neural
     0.0
     """
     chosen = CONTROLS[control]
@@ -192,5 +192,5 @@ def _fault(entry: Any) -> str:
 _MISSING = {
     "data": "name the responses, such as tuning.data=cowley2023.201025",
     "task": "name the images of the network's task, such as tuning.task=cifar10",
-    "layer": "name the layer that is read out (`bench show model=<model>` lists them)",
+    "layers": "name the layer that is read out (`bench show model=<model>` lists them), or several by comma",
 }

@@ -10,13 +10,13 @@ from functools import cached_property
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
 from alignment import fingerprint, seeds
 from alignment.ceiling import noise_ceiling_from_ncsnr
 from alignment.errors import RequestError
 from alignment.models.torch_model import TorchModel
 from alignment.stimuli import StimulusSet
+from alignment.tuning.images import Images, ReadImages, images_of, in_batches
 from alignment.tuning.loop import Material, Neural, Task
 from alignment.tuning.neural_losses import ceiling_weights
 from benchmarks.datasets.base import DataSet, LabelledDataSet, Split
@@ -34,6 +34,10 @@ FITTED, HELD_OUT = "fitted", "held-out"
 FIRST = "first"
 LEAST = 3
 SD_FLOOR = 0.1
+# bytes of a set of images; larger ones are read by the batch
+HELD_IN_MEMORY = 2 * 2**30
+# rows that are hashed as one
+HASHED = 256
 
 
 @dataclass(frozen=True)
@@ -287,12 +291,14 @@ def standardised(y: np.ndarray, *, n_train: int) -> np.ndarray:
     return scaled.astype(np.float32)
 
 
-def _hash(values: Tensor) -> str:
-    return fingerprint.of_array(values.numpy())
+def _hash(values: Images) -> str:
+    """The same whether they are in memory or read."""
+    return fingerprint.of_parts(*[fingerprint.of_array(part.numpy()) for part in in_batches(values, HASHED)])
 
 
-def _pixels(stimuli: StimulusSet, ids: tuple[str, ...], model: TorchModel) -> Tensor:
-    return stimuli.pixels(ids, size=model.image_size, visual_degrees=model.visual_degrees)
+def _pixels(stimuli: StimulusSet, ids: tuple[str, ...], model: TorchModel) -> Images:
+    read = ReadImages(stimuli, ids, size=model.image_size, visual_degrees=model.visual_degrees)
+    return images_of(read, most_bytes=HELD_IN_MEMORY)
 
 
 def _divided(split: Split, *, share: float, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

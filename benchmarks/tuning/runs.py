@@ -78,7 +78,7 @@ def complete(run: Run, study: Study, *, notify: Notify) -> tuple[ModelFile, bool
         "standing": {key: value for key, value in asdict(chosen).items() if key != "losses"},
         "teacher_standing": {key: value for key, value in asdict(tuner.trajectory[0]).items() if key != "losses"},
         "recipe": _plain(run.recipe.settings()),
-        "data": {**study.asked.choices.model_dump(mode="json", include={"data", "task", "split", "layer"})},
+        "data": {**study.asked.choices.model_dump(mode="json", include={"data", "task", "split", "layers"})},
         "of": of,
     }
     write_model_file(path, tuner.student.module, name=run.name, base=study.base, said=said)

@@ -166,8 +166,11 @@ def _study(name: str, *, wanted: Asked, settings: Settings, given: Given) -> Stu
         teacher = load_model(name, weights=settings.model.weights, seed=settings.seed, **_places(settings))
     if not isinstance(teacher, TorchModel) or teacher.classes is None:
         raise RequestError(f"{teacher.name} has no task head (its classes are not named), so it has nothing to forget")
-    if wanted.choices.layer not in teacher.sites:
-        raise unknown(f"layer of {teacher.name}", wanted.choices.layer, teacher.sites)
+    for layer in wanted.choices.layers:
+        if layer not in teacher.sites:
+            raise unknown(f"layer of {teacher.name}", layer, teacher.sites)
+        if wanted.choices.time_bins is not None:
+            teacher.calls_of(layer, wanted.choices.time_bins)
     check_logits(teacher, given.sources.task)
     for control in wanted.controls:
         check_control(control, given)

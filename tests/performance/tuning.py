@@ -54,7 +54,7 @@ def steps(case: Case) -> list[tuple[str, float, str]]:
     seen = Neural(pixels, torch.randn(case.images, NEUROIDS, generator=draw))
     material = Material({"s": seen}, {"s": seen}, Task(pixels[:2], torch.arange(2)))
     tuners = {
-        name: Tuner(model, material, Recipe(case.layer, batch_size=case.images, jitter=jitter))
+        name: Tuner(model, material, Recipe((case.layer,), batch_size=case.images, jitter=jitter))
         for name, jitter in (("shifted", 1 / 16), ("kept", 0.0))
     }
     calls: dict[str, Callable[[], object]] = {"bare": lambda: bare(model, pixels)}

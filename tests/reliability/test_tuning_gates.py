@@ -22,7 +22,7 @@ from tests.reliability import simulated_brain as simulated
 
 TEACHERS = (0, 1, 2)
 EPOCHS = 12
-RECIPE = Recipe(simulated.LAYER, epochs=EPOCHS, batch_size=28, learning_rate=3e-4)
+RECIPE = Recipe((simulated.LAYER,), epochs=EPOCHS, batch_size=28, learning_rate=3e-4)
 # which targets, and what differs from the recipe
 CONDITIONS = {
     "ft": ("none", {"distil": 0.0}),

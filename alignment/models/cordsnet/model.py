@@ -4,7 +4,9 @@ The blank before the image is the normalised 0, mean grey, not a black screen. I
 no time_bin: bins are the steps with the image on. Rates are recorded after the nonlinearity, so they are never below 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,11 @@ class CordsNetModel(TorchModel):
         own = super().fingerprint
         return own if self.folded is None else fingerprint.of_parts(own, module_fingerprint.of_module(self.folded))
 
+    @property
+    def decision_times(self) -> tuple[float, ...]:
+        """Of the logits, in ms since the image came on: those of `time_bins`."""
+        return tuple(self.module.clock.times[step - 1] for step in self.module.read_steps)
+
     def select_times(self, times: Sequence[float]) -> None:
         """Make `time_bins`, and the times of the logits, these of the steps with the image on, in ms.
 
@@ -109,13 +116,18 @@ class CordsNetModel(TorchModel):
             No step ends at one of them.
         """
         self.module.read_steps = tuple(sorted({self._step(time) for time in times}))
-        self.time_bins = {layer: self._bins(layer) for layer in self.layers}
+        self.time_bins = {layer: self.bins_of(layer) for layer in self.layers}
+
+    @property
+    def fewest_steps(self) -> int:
+        """Through so many steps a gradient gets from the logits to the image; one area or two a step."""
+        clock, layout = self.module.clock, self.module.layout
+        return min(clock.steps, layout.depth // 2)
 
     def logits_through(self, steps: int) -> Logits:
         """Logits of the same values whose gradient goes back through the last steps only.
 
-        From the image to the read-out a signal takes depth / 2 steps, so fewer leave a gradient of a part of the
-        network or none; all of them give the full gradient.
+        Fewer than `fewest_steps` leave no gradient; all of them give the full one.
 
         Parameters
         ----------
@@ -139,7 +151,19 @@ class CordsNetModel(TorchModel):
 
         return logits
 
-    def _probe(self) -> tuple[dict[str, Site], Any]:
+    @contextmanager
+    def shortened(self) -> Iterator[None]:
+        """A blank step, where there are any, and as many with an image as it takes from the first area to the last."""
+        network, clock, read_steps = self.module, self.module.clock, self.module.read_steps
+        network.clock = replace(
+            clock, steps=min(clock.steps, network.layout.depth), blank_steps=min(clock.blank_steps, 1)
+        )
+        try:
+            yield
+        finally:
+            network.clock, network.read_steps = clock, read_steps
+
+    def probed(self) -> tuple[dict[str, Site], Any]:
         """What a forward pass would find, which takes half a minute in the largest network, and is known."""
         layout, steps = self.module.layout, self.module.clock.steps
         sites = [
@@ -148,11 +172,13 @@ class CordsNetModel(TorchModel):
         ]
         return {site.name: site for site in sites}, None
 
-    def _bins(self, layer: str) -> tuple[float, ...]:
+    def bins_of(self, layer: str) -> tuple[float, ...]:
+        """As of `TorchModel`; ends of steps, in ms."""
         self._site(layer)
-        return tuple(self.module.clock.times[step - 1] for step in self.module.read_steps)
+        return self.decision_times
 
-    def _calls(self, layer: str, time_bins: Sequence[float] | None) -> tuple[int, ...]:
+    def calls_of(self, layer: str, time_bins: Sequence[float] | None) -> tuple[int, ...]:
+        """As of `TorchModel`."""
         self._site(layer)
         steps = self.module.read_steps if time_bins is None else [self._step(time) for time in time_bins]
         return tuple(step - 1 for step in steps)

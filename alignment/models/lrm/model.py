@@ -85,13 +85,15 @@ class LRMModel(TorchModel):
         """Steer whatever is recorded or decided inside the block, as `LRM.steering`."""
         return self.module.steering(*signals)
 
-    def _bins(self, layer: str) -> tuple[float, ...]:
+    def bins_of(self, layer: str) -> tuple[float, ...]:
+        """As of `TorchModel`; passes."""
         calls = self._site(layer).calls
         first = self.module.passes - calls if layer.startswith(ONLY_WITH_FEEDBACK) else 0
         return tuple(float(first + call) for call in range(calls))
 
-    def _calls(self, layer: str, time_bins: Sequence[float] | None) -> tuple[int, ...]:
-        known = self._bins(layer)
+    def calls_of(self, layer: str, time_bins: Sequence[float] | None) -> tuple[int, ...]:
+        """As of `TorchModel`."""
+        known = self.bins_of(layer)
         missing = [bin_ for bin_ in time_bins or () if bin_ not in known]
         if missing:
             raise RequestError(

@@ -3,8 +3,10 @@
 States of convolutions are recorded after pooling, before which is `maps.*`; with gain flows they can be negative.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+from torch import Tensor
 
 from alignment.errors import RequestError
 from alignment.models.checkpoints import load_state, read_state, weights_file
@@ -31,10 +33,6 @@ class ThoratModel(TorchModel):
     network : ThoratRNN
     name : how tables call it
 
-    Attributes
-    ----------
-    incoming : layer -> names of the flows that reach it, one for each path, where any do
-
     Examples
     --------
     >>> import torch
@@ -48,10 +46,6 @@ class ThoratModel(TorchModel):
     module: ThoratRNN
 
     def __init__(self, network: ThoratRNN, *, name: str) -> None:
-        self.incoming: Mapping[str, tuple[str, ...]] = {
-            layer: tuple(f"flows.{layer}.{path}" for receiver, path in network.layout.flows if receiver == layer)
-            for layer in dict.fromkeys(receiver for receiver, _ in network.layout.flows)
-        }
         super().__init__(
             network,
             name=name,
@@ -60,12 +54,29 @@ class ThoratModel(TorchModel):
             classes=CLASSES,
         )
 
-    def _bins(self, layer: str) -> tuple[float, ...]:
+    @property
+    def decision_times(self) -> tuple[float, ...]:
+        """Of its one decision: that of the last sweep."""
+        return (float(self.module.layout.sweeps - 1),)
+
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """As of `TorchModel`; pixels out of [0, 1], which the network would clip, are refused."""
+        prepared = super().prepare(pixels)
+        least, greatest = (float(edge) for edge in pixels.detach().aminmax()) if pixels.numel() else (0.0, 1.0)
+        if least < 0 or greatest > 1:
+            raise RequestError(
+                f"{self.name}: pixels are {least:g} to {greatest:g}, expected 0 to 1; divide grey levels by 255"
+            )
+        return prepared
+
+    def bins_of(self, layer: str) -> tuple[float, ...]:
+        """Numbers of the sweeps that reach a site, from the second on where it carries a flow."""
         first = int(layer.startswith(FROM_SECOND_SWEEP))
         return tuple(float(first + call) for call in range(self._site(layer).calls))
 
-    def _calls(self, layer: str, time_bins: Sequence[float] | None) -> tuple[int, ...]:
-        known = self._bins(layer)
+    def calls_of(self, layer: str, time_bins: Sequence[float] | None) -> tuple[int, ...]:
+        """Calls of a site in some sweeps; raises as of `TorchModel`."""
+        known = self.bins_of(layer)
         missing = [bin_ for bin_ in time_bins or () if bin_ not in known]
         if missing:
             raise RequestError(

@@ -76,6 +76,14 @@ class ThoratRNN(nn.Module):
             )
         self.reset_parameters()
 
+    @property
+    def incoming(self) -> dict[str, tuple[str, ...]]:
+        """Layer -> names of the flows that reach it, one for each path, where any do."""
+        found: dict[str, tuple[str, ...]] = {}
+        for receiver, path in self.layout.flows:
+            found[receiver] = (*found.get(receiver, ()), f"flows.{receiver}.{path}")
+        return found
+
     def reset_parameters(self) -> None:
         """Draw weights as for the paper: Glorot's uniform, biases 0; transposed convolutions as torch has them."""
         for child in self.modules():

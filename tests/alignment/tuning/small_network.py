@@ -66,7 +66,7 @@ def small_material() -> Material:
 
 def recipe(**changes) -> Recipe:
     """Three short epochs, unless changed."""
-    return Recipe(**{"layer": "4", "epochs": 3, "batch_size": 64, "learning_rate": 1e-3, "patience": 9, **changes})
+    return Recipe(**{"layers": ("4",), "epochs": 3, "batch_size": 64, "learning_rate": 1e-3, "patience": 9, **changes})
 
 
 def weights(tuner: Tuner) -> dict[str, Tensor]:

@@ -16,12 +16,12 @@ def material(*counts: int, task: int | None = None) -> Material:
 
 
 def sizes(given: Material, **settings) -> dict[str, list[int]]:
-    steps = batches(given, Recipe("layer", **settings), epoch=0)
+    steps = batches(given, Recipe(("layer",), **settings), epoch=0)
     return {subject: [len(step.neural[subject]) for step in steps] for subject in given.train}
 
 
 def test_every_image_enters_once_and_task_images_in_turn() -> None:
-    steps = batches(material(240, 130, task=200), Recipe("layer", batch_size=64), epoch=0)
+    steps = batches(material(240, 130, task=200), Recipe(("layer",), batch_size=64), epoch=0)
     for subject, count in (("s0", 240), ("s1", 130)):
         assert sorted(torch.cat([step.neural[subject] for step in steps]).tolist()) == list(range(count))
     assert [len(step.task) for step in steps] == [64] * 4
@@ -34,7 +34,7 @@ def test_orders_differ_between_epochs_subjects_and_seeds_alone() -> None:
     given = material(90, 90)
 
     def orders(epoch: int, seed: int) -> list[list[int]]:
-        steps = batches(given, Recipe("layer", batch_size=90, seed=seed), epoch=epoch)
+        steps = batches(given, Recipe(("layer",), batch_size=90, seed=seed), epoch=epoch)
         return [rows.tolist() for rows in steps[0].neural.values()]
 
     assert orders(0, 0) == orders(0, 0)
@@ -60,21 +60,21 @@ def test_no_batch_of_cka_falls_below_64_images(counts, batch_size, expected) -> 
 
 def test_a_small_subject_has_no_empty_batch() -> None:
     given = material(500, 3)
-    steps = batches(given, Recipe("layer", batch_size=50), epoch=0)
+    steps = batches(given, Recipe(("layer",), batch_size=50), epoch=0)
     assert [len(step.neural["s1"]) for step in steps] == [1] * 10
     assert set(torch.cat([step.neural["s1"] for step in steps]).tolist()) == {0, 1, 2}
     assert sizes(given, loss="rsm", batch_size=50)["s1"] == [3] * 10
 
 
 def test_a_batch_of_cka_holds_no_image_twice() -> None:
-    for step in batches(material(1000, 70), Recipe("layer", loss="cka"), epoch=0):
+    for step in batches(material(1000, 70), Recipe(("layer",), loss="cka"), epoch=0):
         assert all(len(rows.unique()) == len(rows) for rows in step.neural.values())
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 64])
 def test_parts_hold_the_rows_of_the_step_in_order(count) -> None:
     given = material(50, 20, task=30)
-    step = batches(given, Recipe("layer", batch_size=50, jitter=1 / 16), epoch=0)[0]
+    step = batches(given, Recipe(("layer",), batch_size=50, jitter=1 / 16), epoch=0)[0]
     parts = step.parts(count)
     assert len(parts) == min(count, 50) == parts[0].n_parts
     for subject in given.train:
@@ -91,7 +91,7 @@ def test_parts_hold_the_rows_of_the_step_in_order(count) -> None:
 def test_images_are_shifted_and_never_mirrored() -> None:
     large = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     given = Material({"s": Neural(large, torch.zeros(40, 2))}, {}, Task(large[:2]))
-    step = batches(given, Recipe("layer", jitter=1 / 16, batch_size=40), epoch=0)[0]
+    step = batches(given, Recipe(("layer",), jitter=1 / 16, batch_size=40), epoch=0)[0]
     moved = shifted(large[step.neural["s"]], step.shifts["s"])
     shifts = {
         (dy, dx)
@@ -101,14 +101,14 @@ def test_images_are_shifted_and_never_mirrored() -> None:
         if torch.equal(found[:, 2:-2, 2:-2], image[:, 2 + dy : 30 + dy, 2 + dx : 30 + dx])
     }
     assert len(shifts) > 10 and all(-2 <= by <= 2 for shift in shifts for by in shift)
-    again = batches(given, Recipe("layer", jitter=1 / 16, batch_size=40), epoch=0)[0]
+    again = batches(given, Recipe(("layer",), jitter=1 / 16, batch_size=40), epoch=0)[0]
     assert torch.equal(step.shifts["s"], again.shifts["s"])
-    later = batches(given, Recipe("layer", jitter=1 / 16, batch_size=40), epoch=1)[0]
+    later = batches(given, Recipe(("layer",), jitter=1 / 16, batch_size=40), epoch=1)[0]
     assert not torch.equal(step.shifts["s"], later.shifts["s"])
 
 
 def test_less_than_a_pixel_is_no_shift() -> None:
-    assert not batches(material(40), Recipe("layer", jitter=1 / 17), epoch=0)[0].shifts
+    assert not batches(material(40), Recipe(("layer",), jitter=1 / 17), epoch=0)[0].shifts
 
 
 def test_the_edge_is_repeated() -> None:

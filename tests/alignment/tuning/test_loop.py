@@ -250,7 +250,7 @@ def test_the_teacher_is_asked_once_where_images_stay_the_same(model, material, j
 def test_a_network_without_normalisation_cannot_drift(material) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES))
     plain = TorchModel(net, name="net", image_size=(EDGE, EDGE), layers=["1"], classes=tuple("abcd"))
-    assert Tuner(plain, material, recipe(layer="1", batch_norm="train")).drift == 0
+    assert Tuner(plain, material, recipe(layers=("1",), batch_norm="train")).drift == 0
 
 
 def test_how_far_weights_went(model, material) -> None:

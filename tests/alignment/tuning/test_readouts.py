@@ -8,14 +8,13 @@ import torch
 from sklearn.linear_model import RidgeCV
 
 from alignment.errors import DataError, RequestError
+from alignment.tuning.layered import ALPHAS, initialise_by_ridge
 from alignment.tuning.readouts import (
-    ALPHAS,
     READOUTS,
     FactorisedReadout,
     GaussianReadout,
     LinearReadout,
     PooledReadout,
-    initialise_by_ridge,
     readout,
 )
 
@@ -195,7 +194,7 @@ def test_a_ridge_start_is_that_of_scikit_learn(shape: tuple[int, ...]) -> None:
     noise = np.random.default_rng(0).standard_normal((40, NEUROIDS))
     y = flat[:, :NEUROIDS] + noise * [0.1, 1, 3, 10] + 2
     linear = LinearReadout(shape, NEUROIDS, seed=0).double()
-    fit = initialise_by_ridge(linear, x, torch.from_numpy(y))
+    fit = initialise_by_ridge([linear], [x], torch.from_numpy(y))
     centred = flat - flat.mean(0)
     grid = np.array(ALPHAS) * np.square(centred).sum() / len(flat)
     for v in range(NEUROIDS):
@@ -210,7 +209,7 @@ def test_a_pooled_map_starts_from_the_ridge_on_it() -> None:
     x = activations((3, 4, 6), images=40)
     y = x.mean((2, 3))[:, [0, 1, 2, 0]]
     linear = LinearReadout((3, 4, 6), NEUROIDS, seed=0, pool=2).double()
-    initialise_by_ridge(linear, x, y, alphas=[1e-8])
+    initialise_by_ridge([linear], [x], y, alphas=[1e-8])
     torch.testing.assert_close(linear(x), y, rtol=0, atol=1e-6)
 
 
@@ -221,7 +220,7 @@ def test_a_factorised_start_finds_factors_that_exist(shape: tuple[int, ...]) -> 
     x = activations(shape, images=60)
     y = truth(x).detach() + 3
     found = FactorisedReadout(shape, NEUROIDS, seed=0).double()
-    initialise_by_ridge(found, x, y, alphas=[1e-10])
+    initialise_by_ridge([found], [x], y, alphas=[1e-10])
     torch.testing.assert_close(found(x), y, rtol=0, atol=1e-6)
     torch.testing.assert_close(
         found.mask / found.mask.norm(dim=1, keepdim=True),
@@ -236,7 +235,7 @@ def test_a_factorised_start_is_the_nearest_product_and_keeps_the_mean() -> None:
     x = activations(MAPS, images=80)
     y = activations((NEUROIDS,), images=80, seed=9) + x.flatten(1)[:, 10 : 10 + NEUROIDS]
     found = FactorisedReadout(MAPS, NEUROIDS, seed=0).double()
-    fit = initialise_by_ridge(found, x, y, alphas=[0.1])
+    fit = initialise_by_ridge([found], [x], y, alphas=[0.1])
     assert fit.coefficients is not None
     for v, weights in enumerate(fit.coefficients.T.reshape(NEUROIDS, 3, 20).numpy()):
         _, s, _ = np.linalg.svd(weights)
@@ -262,6 +261,6 @@ def test_what_cannot_be_read_out_is_named() -> None:
 def test_responses_that_cannot_start_a_readout_are_named() -> None:
     linear, x = LinearReadout(MAPS, NEUROIDS, seed=0), activations(MAPS).float()
     with pytest.raises(RequestError, match=r"responses \(6, 3\) are not \(image, 4 neuroids\)"):
-        initialise_by_ridge(linear, x, torch.zeros(6, 3))
+        initialise_by_ridge([linear], [x], torch.zeros(6, 3))
     with pytest.raises(DataError, match="y holds a NaN"):
-        initialise_by_ridge(linear, x, torch.full((6, NEUROIDS), torch.nan))
+        initialise_by_ridge([linear], [x], torch.full((6, NEUROIDS), torch.nan))

@@ -16,7 +16,7 @@ from alignment.tuning.recipe import Recipe
 
 def test_adam_adds_decay_to_the_gradient_of_every_trained_weight(model: TorchModel, material: Material):
     """The first update against Kingma & Ba 2015 by hand: m and v are corrected for their start at 0."""
-    recipe = Recipe("4", optimiser="adam", schedule="constant", weight_decay=0.3, learning_rate=1e-3, warm_up=False)
+    recipe = Recipe(("4",), optimiser="adam", schedule="constant", weight_decay=0.3, learning_rate=1e-3, warm_up=False)
     tuner = Tuner(model, material, replace(recipe, batch_size=10_000, epochs=1))
     weights = {name: each.detach().clone() for name, each in tuner.student.module.named_parameters()}
     terms = tuner.terms(batches(material, tuner.recipe, epoch=0)[0], step=0)
@@ -32,7 +32,7 @@ def test_adam_adds_decay_to_the_gradient_of_every_trained_weight(model: TorchMod
 
 
 def test_the_rate_is_constant_or_falls():
-    constant, falling = Recipe("4", schedule="constant"), Recipe("4")
+    constant, falling = Recipe(("4",), schedule="constant"), Recipe(("4",))
     assert [constant.rate(step, steps=4) for step in (0, 3)] == [3e-4, 3e-4]
     assert [falling.rate(step, steps=4) for step in (0, 3)] == pytest.approx([3e-4, 3e-5])
 
@@ -52,7 +52,7 @@ def test_a_fresh_ridge_judges_what_a_readout_that_overfits_does_not(model: Torch
             found.append(np.corrcoef(predicted, observed)[0, 1])
         return float(np.mean(found))
 
-    tuner = Tuner(model, material, Recipe("4", judged_by="refit", epochs=1))
+    tuner = Tuner(model, material, Recipe(("4",), judged_by="refit", epochs=1))
     tuner.begin()
     assert tuner.trajectory[0].predictivity == pytest.approx(
         np.mean([judged(each) for each in material.train]), abs=1e-3

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 from torch import Tensor, nn
 
 from alignment.errors import RequestError
@@ -23,6 +24,22 @@ def test_it_is_the_share_of_images_on_the_right_side(two, measured) -> None:
     assert scored.score.raw.value == pytest.approx((two.margins > 0).mean())
     assert scored.score.n_stimuli == len(two.margins)
     assert scored.score.n_subjects is None
+
+
+def test_likelihood_and_calibration_stand_beside_it(two, measured) -> None:
+    benchmark = accuracy(two.dataset)
+    scored = benchmark.score(measured(benchmark, two.model))
+    pixels = two.dataset.stimuli.pixels(two.dataset.stimuli.ids, size=(4, 4))
+    with torch.no_grad():
+        probabilities = two.model.logits(pixels)[:, 0].double().softmax(1).numpy()
+    targets = two.dataset.targets()
+    likelihood, error = scored.figures.values()
+    assert likelihood == pytest.approx(log_loss(targets, probabilities), rel=1e-5)
+    chosen, sure = probabilities.argmax(1) == targets, probabilities.max(1)
+    bins = np.ceil(sure * 15)
+    gaps = [abs((chosen[bins == each] - sure[bins == each]).sum()) for each in np.unique(bins)]
+    assert error == pytest.approx(sum(gaps) / len(targets), rel=1e-5)
+    assert 0.01 < error < 1
 
 
 class Late(nn.Module):

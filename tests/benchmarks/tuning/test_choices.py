@@ -11,7 +11,7 @@ from benchmarks.keys import TuningSettings
 from benchmarks.settings import parse
 from benchmarks.tuning.choices import Choices, adapted, asked
 
-NEEDED = ("tuning.data=x", "tuning.task=y", "tuning.layer=z")
+NEEDED = ("tuning.data=x", "tuning.task=y", "tuning.layers=z")
 
 
 def test_values_are_typed_over_the_preset():
@@ -22,7 +22,7 @@ def test_values_are_typed_over_the_preset():
     assert found.changed == {"held_out_neuroids": "1/4", "distil": "0.1,1,10", "epochs": "3"}
     assert asked(parse(["tuning=smoke", "tuning.epochs=6"])).changed == {}, "what the preset says is no change"
     recipe = choices.recipe(distil=0.1, seed=5)
-    assert (recipe.distil, recipe.seed, recipe.layer, recipe.replay) == (0.1, 5, "stage3", 1.0)
+    assert (recipe.distil, recipe.seed, recipe.layers, recipe.replay) == (0.1, 5, ("stage3",), 1.0)
 
 
 def test_every_key_of_the_command_is_a_choice_and_the_other_way_round():
@@ -51,7 +51,7 @@ def test_controls_are_named_alone_or_together():
 
 def test_all_faults_come_together():
     with pytest.raises(RequestError) as raised:
-        asked(parse(["tuning.epochs=many", "tuning.layer=z", "control=shufle"]))
+        asked(parse(["tuning.epochs=many", "tuning.layers=z", "control=shufle"]))
     text = str(raised.value)
     assert "tuning.epochs=many" in text and "did you mean shuffle" in text
     assert "tuning.data is missing" in text and "tuning.task is missing" in text
@@ -82,7 +82,7 @@ def test_unknown_keys_have_near_misses():
 
 
 def test_a_control_leaves_out_what_it_says():
-    recipe = Recipe("z", distil=0.5, replay=2.0, anchor=0.1)
+    recipe = Recipe(("z",), distil=0.5, replay=2.0, anchor=0.1)
     assert adapted(recipe, "ft").settings() | {"neural": 1.0} == {
         **recipe.settings(), "distil": 0.0, "replay": 0.0, "joint": 0.0, "anchor": 0.0
     }  # fmt: skip

@@ -137,7 +137,7 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path):
     ("words", "said"),
     [
         (("model=pixels", "tuning=smoke"), "pixels has no task head"),
-        (("model=toy", "tuning=smoke", "tuning.layer=stage9"), "unknown layer of toy 'stage9'; did you mean stage"),
+        (("model=toy", "tuning=smoke", "tuning.layers=stage9"), "unknown layer of toy 'stage9'; did you mean stage"),
         (("model=toy", "tuning=smoke", "tuning.data=digits"), "digits holds no responses"),
         (("model=toy", "tuning=smoke", "tuning.task=nsd-smoke.V1"), "it has no labels"),
         (("model=toy", "tuning=smoke", "tuning.data=nsd-smoke.V9"), "V9"),

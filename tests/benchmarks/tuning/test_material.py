@@ -36,7 +36,7 @@ def task(n: int = 24) -> LabelledImages:
 
 
 def choices(**changes: object) -> Choices:
-    return Choices.model_validate({"data": "mine", "task": "task", "layer": "1", **changes})
+    return Choices.model_validate({"data": "mine", "task": "task", "layers": "1", **changes})
 
 
 @pytest.fixture

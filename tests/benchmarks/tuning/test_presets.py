@@ -15,8 +15,8 @@ from benchmarks.tuning.presets import load_preset, preset_names
 def test_every_shipped_preset_can_be_used(name: str):
     preset = load_preset(name)
     assert preset.summary and "\n" not in preset.summary
-    words = [f"tuning={name}", "tuning.data=x", "tuning.task=y", "tuning.layer=z"]
-    assert asked(parse(words)).choices.layer == "z"
+    words = [f"tuning={name}", "tuning.data=x", "tuning.task=y", "tuning.layers=z"]
+    assert asked(parse(words)).choices.layers == ("z",)
     assert all(entry["benchmark"] in WORDS or "." in entry["benchmark"] for entry in preset.audit)
 
 
@@ -26,7 +26,7 @@ def test_a_users_own(tmp_path: Path):
     preset = load_preset(str(path))
     assert preset.values == {"epochs": "3", "distil": "0.1,1", "warm_up": "false"}
     assert preset.audit == ({"benchmark": "task"},)
-    words = [f"tuning={path}", "tuning.data=x", "tuning.task=y", "tuning.layer=z"]
+    words = [f"tuning={path}", "tuning.data=x", "tuning.task=y", "tuning.layers=z"]
     choices = asked(parse(words)).choices
     assert (choices.epochs, choices.distil, choices.warm_up) == (3, (0.1, 1.0), False)
 

@@ -11,6 +11,7 @@ from alignment.attacks.gradient import PGD
 from alignment.attacks.threat import Threat
 from alignment.attacks.time import truncated
 from alignment.errors import RequestError
+from alignment.models.base import decision_times
 from alignment.models.baselines import untrained
 from alignment.models.cordsnet.equivalent import FoldedCNN
 from alignment.models.cordsnet.layout import Clock, Layout
@@ -95,10 +96,13 @@ def test_pooled_recording_in_blocks(model):
 def test_logits_are_at_the_usual_times(model, pixels):
     logits = model.logits(pixels)
     assert logits.shape == (3, 10, 10)
-    together, recorded = model.logits_and_activations(pixels, ["rates.3"], time_bins=[40.0])
+    together, recorded = model.logits_and_activations(pixels, ["rates.3"], time_bins={"rates.3": [40.0]})
     assert torch.equal(together, logits) and recorded["rates.3"].shape[1] == 1
+    assert decision_times(model, 10) == model.time_bins["rates.3"]
     model.select_times([40.0])
-    assert model.time_bins["rates.0"] == (40.0,)
+    assert model.time_bins["rates.0"] == (40.0,) == decision_times(model, 1)
+    with pytest.raises(RequestError, match="small states 1 times of decisions and makes 10"):
+        decision_times(model, 10)
     assert torch.equal(model.logits(pixels), logits[:, -1:])
 
 
@@ -131,9 +135,12 @@ def test_full_and_truncated_gradients(model, pixels):
     full, all_steps, some = (slope(each) for each in (model.logits, model.logits_through(20), model.logits_through(4)))
     assert torch.equal(full, all_steps) and bool(full.any())
     assert bool(some.any()) and not torch.allclose(some, full)
-    # the last call of each area alone: nothing of the image gets to the last two of four areas in one step
-    last = slope(truncated(model))
-    assert last is None or not last.any()
+    # from the last two of four areas an image is two steps away: with the last call of each alone nothing is left of it
+    fewest = slope(truncated(model))
+    assert model.fewest_steps == 2 and torch.equal(fewest, slope(model.logits_through(2))) and bool(fewest.any())
+    for cut in (model.logits_through(1), truncated(model, model.layers)):
+        last = slope(cut)
+        assert last is None or not last.any()
     with pytest.raises(RequestError, match="1 to 20"):
         model.logits_through(21)
 

@@ -12,7 +12,7 @@ from alignment.attacks.threat import Threat
 from alignment.attacks.time import truncated
 from alignment.errors import DataError, RequestError
 from alignment.models import describe_model, load_model
-from alignment.models.base import Model
+from alignment.models.base import Model, decision_times
 from alignment.models.thorat_rnn import published
 from alignment.models.thorat_rnn.layout import Layout
 from alignment.models.thorat_rnn.model import ThoratModel, thorat
@@ -99,6 +99,8 @@ def test_one_decision(model: ThoratModel, pixels: Tensor) -> None:
         logits = model.logits(pixels)
         assert logits.shape == (4, 1, 20)
         assert torch.equal(logits[:, 0], model.module(pixels))
+    # read from all sweeps, so that it is made in the last
+    assert decision_times(model, 1) == (3.0,)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,17 @@ def test_what_there_is_not(model: ThoratModel, pixels: Tensor, layers: list, bin
 def test_images_of_another_size(model: ThoratModel) -> None:
     with pytest.raises(RequestError, match=r"images are \(28, 28\), expected \(100, 100\)"):
         model.logits(torch.zeros(1, 3, 28, 28))
+
+
+@pytest.mark.parametrize(("factor", "shift", "said"), [(255.0, 0.0, "0 to 255"), (1.0, -0.5, "-0.5 to 0.5")])
+def test_images_of_another_range(model: ThoratModel, factor: float, shift: float, said: str) -> None:
+    pixels = torch.linspace(0, 1, 30_000).view(1, 3, 100, 100)
+    for use in (model.logits, lambda images: model.record(images, ["states.fc"])):
+        use(pixels)
+        with pytest.raises(
+            RequestError, match=rf"^lean: pixels are {said}, expected 0 to 1; divide grey levels by 255$"
+        ):
+            use(pixels * factor + shift)
 
 
 def test_truncated_gradient_is_that_of_the_last_sweep(model: ThoratModel, pixels: Tensor) -> None:
