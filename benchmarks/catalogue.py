@@ -45,8 +45,9 @@ class Entry:
     measures: tuple[str, ...] = ()
 
 
-# of the targets of cluttered images
+# of the targets of cluttered images, and of the partners of such images
 _VARIABLES = ("category", "location", "scale", "orientation", "domain")
+_PROPERTIES = ("location", "orientation", "scale", "category_within", "category_between")
 _ROIS = ("V1", "V2", "V3", "V4", "ventral", "lateral", "nsdgeneral", "floc-faces", "floc-places", "floc-bodies")
 
 ENTRIES: dict[str, Entry] = {
@@ -94,6 +95,16 @@ ENTRIES: dict[str, Entry] = {
         preferred={"pool": "2"},
         measures=("decoding",),
     ),
+    "dynamics-digits": Entry(
+        "benchmarks.datasets.digits:build",
+        "the same digits, shown to networks whose rates obey an equation: return to rest, spectra, noise; offline",
+        measures=("dynamics",),
+    ),
+    "steering": Entry(
+        "benchmarks.datasets.digits:build",
+        "the same digits, two at once: telling either when asked, and not seeing a third; offline",
+        measures=("steering",),
+    ),
     "orthogonal": Entry(
         "benchmarks.datasets.orthogonal:build",
         "digits and garments in clutter (Thorat et al. 2021): what of the target layers tell, from MNIST's test images",
@@ -114,6 +125,24 @@ ENTRIES: dict[str, Entry] = {
         _VARIABLES,
         preferred={"pool": "2"},
         measures=("decoding",),
+    ),
+    "perturbation": Entry(
+        "benchmarks.datasets.perturbation:build",
+        "the same kind of images, and partners that differ in one property: what flows between layers are used for",
+        _PROPERTIES,
+        measures=("perturbation",),
+    ),
+    "perturbation-legacy": Entry(
+        "benchmarks.datasets.perturbation:build_legacy",
+        "likewise, with the partners of the published code: upright, and of medium size",
+        _PROPERTIES,
+        measures=("perturbation",),
+    ),
+    "perturbation-digits": Entry(
+        "benchmarks.datasets.perturbation:build_digits",
+        "scikit-learn's digits in clutter and their partners, likewise; offline",
+        _PROPERTIES,
+        measures=("perturbation",),
     ),
     "simulated-latencies": Entry(
         "benchmarks.datasets.simulated_latencies:build",

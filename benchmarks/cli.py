@@ -188,6 +188,17 @@ def relate(settings: "Settings") -> None:
     relate_command(settings)
 
 
+@_keyed(app, "suite", "data.root", "results")
+def published(settings: "Settings") -> None:
+    """Lay curves of the models at hand beside published ones: bench published suite=thorat2021.
+
+    Published numbers are read from data.root, or downloaded. Writes a table and figures to results/published.
+    """
+    from benchmarks.published.command import published_command
+
+    published_command(settings)
+
+
 @_keyed(data_app, "data.nsd-simulated", "seed")
 def simulate(settings: "Settings") -> None:
     """Write a simulated brain in the NSD layout: bench data simulate data.nsd-simulated=<folder>."""

@@ -35,9 +35,8 @@ def run_command(settings: Settings) -> int:
     """`bench run`: returns the exit code."""
     request = check(settings)
     output = report.console()
-    for benchmark in request.benchmarks:
-        for note in benchmark.notes:
-            output.print(f"{benchmark.name}: {note}", soft_wrap=True)
+    for note in request.notes:
+        output.print(note, soft_wrap=True)
     with report.progress(output) as notify:
         outcome = run(request, notify=notify)
     for failure in outcome.failures:

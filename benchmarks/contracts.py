@@ -6,12 +6,17 @@ from typing import Any, NamedTuple, Protocol
 
 import xarray as xr
 
+from alignment.errors import RequestError
 from alignment.models.base import Model
 from alignment.samples import Estimate, Samples
 from alignment.score import Score
 from alignment.stimuli import StimulusSet
 from benchmarks.fingerprint import PixelDigests
 from benchmarks.recordings import Recordings
+
+
+class Unsuited(RequestError):
+    """A model is of no kind that a benchmark judges: a wrong request where that is all there is, in a suite no row."""
 
 
 class Part(NamedTuple):
@@ -102,7 +107,15 @@ class Benchmark(Protocol):
         ...
 
     def check_model(self, model: Model) -> None:
-        """Refuse a model that cannot be scored here, before anything is computed."""
+        """Refuse a model that cannot be scored here, before anything is computed.
+
+        Raises
+        ------
+        Unsuited
+            It is of another kind than those that are judged here, so that a suite goes on without it.
+        RequestError
+            It cannot be scored for another reason.
+        """
         ...
 
     @property

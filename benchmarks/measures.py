@@ -144,6 +144,19 @@ MEASURES: Mapping[str, Measure] = {
         (LABELS,),
         ("scale", *_SHOWN),
     ),
+    "perturbation": Measure(
+        "benchmarks.perturbation.builders:perturbation",
+        "what a network loses when its flows carry another image's property; a permuted control beside it",
+        (LABELS,),
+    ),
+    "steering": Measure(
+        "benchmarks.steering.builders:steering",
+        "composites of two images, asked for either: P(cued) by strength, hallucination beside it",
+        (LABELS,),
+    ),
+    "steering-side-by-side": Measure(
+        "benchmarks.steering.builders:side_by_side", "the same with the two images beside each other", (LABELS,)
+    ),
     "corruptions": Measure(
         "benchmarks.robustness.builders:corruptions",
         "accuracy under 15 common corruptions at 5 severities",

@@ -1,8 +1,8 @@
 """Before anything is computed: is the request sound, and what of it is still to do?"""
 
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -13,7 +13,7 @@ from alignment.models import has_weights, untrained
 from alignment.models.base import Model, with_settings
 from alignment.registry import foreign_code, is_file_reference
 from benchmarks.catalogue import benchmark_names, build_benchmarks, cache_folder, check_benchmark, is_made, short_name
-from benchmarks.contracts import Benchmark, Part, Session
+from benchmarks.contracts import Benchmark, Part, Session, Unsuited
 from benchmarks.fingerprint import PixelDigests
 from benchmarks.model_files import check_model, load_model
 from benchmarks.nulls import GABOR, PIXELS, REFERENCES, SHUFFLED, SHUFFLED_MARK, UNTRAINED
@@ -79,6 +79,7 @@ class Request:
     benchmarks : in the order of the report, their data read
     store, digests : where results are kept, and the hashes of the stimuli
     with_references : whether published results become rows
+    unsuited : of a suite, the user's models that some of its benchmarks do not judge, by benchmark id, with the reason
     """
 
     settings: Settings
@@ -88,6 +89,22 @@ class Request:
     store: Store
     digests: PixelDigests
     with_references: bool = True
+    unsuited: Mapping[tuple[Entrant, str], str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the data is left out, and which models have no row where, a line each."""
+        of_data = [f"{benchmark.name}: {note}" for benchmark in self.benchmarks for note in benchmark.notes]
+        of_models = [f"{identity}: no row of {each.label}: {why}" for (each, identity), why in self.unsuited.items()]
+        return (*of_data, *of_models)
+
+    def rows_of(self, entrant: Entrant) -> tuple[Benchmark, ...]:
+        """The benchmarks in which an entrant is a row."""
+        return tuple(
+            benchmark
+            for benchmark in self.benchmarks
+            if entrant.belongs_to(benchmark) and (_base(entrant), benchmark.id) not in self.unsuited
+        )
 
     @property
     def boards(self) -> dict[str, tuple[str, ...]]:
@@ -168,13 +185,36 @@ def check(settings: Settings) -> Request:
     sound |= {name: faults.of(partial(look, name)) for name in names if is_made(name)}
     faults.stop()
     benchmarks = tuple(benchmark for name in names for benchmark in sound[name] or ())
-    asked = [loaded[_base(entrant)] for entrant in entered if entrant.asked]
-    for model in (built.model for built in asked if built is not None):
-        for benchmark in benchmarks:
-            faults.of(partial(benchmark.check_model, model))
+    asked = {_base(each) for each in entered if each.asked}
+    models = {each: built.model for each, built in loaded.items() if each in asked and built is not None}
+    unsuited = _unsuited(models, benchmarks, in_suite=suite is not None, faults=faults)
     faults.stop()
     with_references = REFERENCES in null_rows(settings, suite)
-    return Request(settings, suite, entered, benchmarks, digests.store, digests, with_references)
+    return Request(settings, suite, entered, benchmarks, digests.store, digests, with_references, unsuited)
+
+
+def _unsuited(
+    models: Mapping[Entrant, Model], benchmarks: Sequence[Benchmark], *, in_suite: bool, faults: "Faults"
+) -> dict[tuple[Entrant, str], str]:
+    """Let every benchmark look at every model of the user's; who is no row where, of a suite, and why.
+
+    Elsewhere, and where no benchmark of a suite judges a model, that is a fault as any other.
+    """
+    found: dict[tuple[Entrant, str], str] = {}
+    for entrant, model in models.items():
+        reasons: dict[str, Unsuited] = {}
+        for benchmark in benchmarks:
+            try:
+                benchmark.check_model(model)
+            except Unsuited as reason:
+                reasons[benchmark.id] = reason
+            except AlignmentError as fault:
+                faults.found.append(fault)
+        if not in_suite or len(reasons) == len(benchmarks):
+            faults.found += reasons.values()
+        else:
+            found |= {(entrant, identity): str(reason) for identity, reason in reasons.items()}
+    return found
 
 
 class Faults:
@@ -240,8 +280,7 @@ def planned(request: Request) -> Iterator[list[Planned]]:
         built = build(entrant, request.settings)
         yield [
             plan_one(entrant, built, benchmark=each, request=request, session=session)
-            for each in request.benchmarks
-            if entrant.belongs_to(each)
+            for each in request.rows_of(entrant)
         ]
     for entrant, built, benchmark in references(request):
         yield [plan_one(entrant, built, benchmark=benchmark, request=request, session=session)]

@@ -7,7 +7,7 @@ number. A leaderboard is a pure function of the records; provenance stays in the
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ import pandas as pd
 
 from alignment.errors import DataError
 from benchmarks import comparison
+from benchmarks.model_files import file_stem
 from benchmarks.nulls import REFERENCES, SHUFFLED
 from benchmarks.over_time import figures_over_time
+from benchmarks.score_figures import drawable, figures_of_scores
 from benchmarks.store import write_whole
 
 SCHEMA = 2
@@ -68,7 +70,8 @@ class Leaderboard:
     """Rows, the whole layer x time_bin surface, means over benchmarks of one measure, and how far ranks can be trusted.
 
     `figures` are further numbers of single scores, (model, benchmark, figure, value), in the order of the rows; `ranks`
-    and `agreement` are those of `benchmarks.comparison`.
+    and `agreement` are those of `benchmarks.comparison`; `drawn` is what figures of single scores are made of, by
+    (model, benchmark).
     """
 
     rows: pd.DataFrame
@@ -77,6 +80,7 @@ class Leaderboard:
     ranks: pd.DataFrame
     agreement: pd.DataFrame
     figures: pd.DataFrame
+    drawn: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
 
 def save_record(folder: Path, record: Record) -> Path:
@@ -149,6 +153,7 @@ def leaderboard(records: Iterable[Record], benchmarks: Sequence[str]) -> Leaderb
         ranks=comparison.ranks(named),
         agreement=comparison.agreement(named),
         figures=_figures(named, frame),
+        drawn={(model, benchmark): drawable(record.get("details", {})) for model, benchmark, record in named},
     )
 
 
@@ -197,11 +202,14 @@ def save_leaderboard(folder: Path, name: str, board: Leaderboard) -> Path:
     """Write `<name>.csv`, `<name>.layers.csv` and, where there are any, `<name>.figures.csv`; the path of the first.
 
     Where models have time, figures of the surface as well, `<benchmark>.maps.png` and `<benchmark>.curves.png` in
-    `over_time_folder`.
+    `over_time_folder`, and those of single scores, such as `<benchmark>.<model>.spectra.png`.
     """
     path = folder / "leaderboards" / f"{name}.csv"
+    place = over_time_folder(folder, name)
     for (benchmark, kind), drawn in figures_over_time(board.rows, board.surface).items():
-        write_whole(over_time_folder(folder, name) / f"{benchmark.replace('/', '_')}.{kind}.png", drawn)
+        write_whole(place / f"{file_stem(benchmark)}.{kind}.png", drawn)
+    for (benchmark, model, kind), drawn in figures_of_scores(board.rows, board.drawn).items():
+        write_whole(place / f"{file_stem(benchmark)}.{file_stem(model)}.{kind}.png", drawn)
     if len(board.figures):
         write_whole(path.with_name(f"{name}.figures.csv"), table_bytes(board.figures))
     write_whole(path.with_name(f"{name}.layers.csv"), table_bytes(board.surface))

@@ -111,7 +111,7 @@ def _work(request: Request, failures: list[str]) -> Iterator[tuple[Entrant, Buil
         except UNIT_FAILURES as fault:
             failures.append(f"{entrant.label}: {_line(fault)}")
             continue
-        yield from ((entrant, built, benchmark) for benchmark in request.benchmarks if entrant.belongs_to(benchmark))
+        yield from ((entrant, built, benchmark) for benchmark in request.rows_of(entrant))
     yield from references(request)
 
 

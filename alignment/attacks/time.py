@@ -7,7 +7,7 @@ gradient, the robust accuracy under the full gradient is not to be believed (`fl
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,26 @@ from alignment.errors import RequestError, unknown
 from alignment.models.base import Model
 
 
+@runtime_checkable
+class CutsGradients(Protocol):
+    """A model that can itself leave all but the last steps out of its gradient."""
+
+    @property
+    def fewest_steps(self) -> int:
+        """How many steps a gradient needs to get from the logits to the image."""
+        ...
+
+    def logits_through(self, steps: int) -> Logits:
+        """Logits of the same values whose gradient goes back through the last steps only."""
+        ...
+
+
 def truncated(model: Model, layers: Sequence[str] | None = None) -> Logits:
     """Logits of a model, of the same values, whose gradient leaves out all but the last call of some modules.
 
-    The outputs of the earlier calls count as constants, so that pixels act through the last call alone. Judge a model
-    by these logits and by its own with the same attacks, and compare.
+    The outputs of the earlier calls count as constants, so that pixels act through the last call alone; in a model whose
+    image takes several steps to get to the logits, through as many (`CutsGradients`). Judge a model by these logits and
+    by its own with the same attacks, and compare.
 
     Parameters
     ----------
@@ -53,6 +68,8 @@ def truncated(model: Model, layers: Sequence[str] | None = None) -> Logits:
     >>> slopes
     [9.0, 3.0]
     """
+    if layers is None and isinstance(model, CutsGradients):
+        return model.logits_through(model.fewest_steps)
     module = model.module
     if module is None:
         raise RequestError(f"{model.name} has no module whose calls could be told apart; judge its own logits only")

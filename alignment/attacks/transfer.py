@@ -75,14 +75,43 @@ def transfer(
     classifiers = [Classifier(logits, threat.moment, batch_size) for logits in judged.values()]
     shown = [pixels]
     for logits in sources.values():
-        found = []
-        for rows in torch.arange(len(pixels), device=pixels.device).split(batch_size):
-            own = [seeds[row] for row in rows.tolist()]
-            answer = attack.perturb(logits, pixels[rows], labels[rows], threat, seeds=own)
-            found.append(admit(answer, pixels[rows], threat)[0])
-        shown.append(torch.cat(found))
+        shown.append(
+            perturbed(logits, attack, pixels=pixels, labels=labels, threat=threat, seeds=seeds, batch_size=batch_size)
+        )
 
     def correct(classifier: Classifier, images: Tensor) -> Tensor:
         return classifier.expected(images, labels, seeds=seeds, purpose="transfer", n_draws=n_draws)[:, 0]
 
     return torch.stack([torch.stack([correct(classifier, images) for classifier in classifiers]) for images in shown])
+
+
+def perturbed(
+    logits: Logits,
+    attack: Attack,
+    *,
+    pixels: Tensor,
+    labels: Tensor,
+    threat: Threat,
+    seeds: Sequence[int],
+    batch_size: int = DEFAULT_BATCH,
+) -> Tensor:
+    """Every image as an attack moves it against a source, within the threat: (image, 3, row, column).
+
+    Parameters are those of `transfer`; `logits` are the source's.
+
+    Examples
+    --------
+    >>> from alignment.attacks.gradient import FGSM
+    >>> def bright(pixels, *, seeds=None):
+    ...     return torch.stack([pixels.mean((1, 2, 3)), 1 - pixels.mean((1, 2, 3))], dim=1)[:, None]
+    >>> images, labels = torch.full((1, 3, 1, 1), 0.5), torch.zeros(1, dtype=torch.int64)
+    >>> moved = perturbed(bright, FGSM(), pixels=images, labels=labels, threat=Threat("linf", 0.25), seeds=[0])
+    >>> moved.flatten()
+    tensor([0.2500, 0.2500, 0.2500])
+    """
+    found = []
+    for rows in torch.arange(len(pixels), device=pixels.device).split(batch_size):
+        own = [seeds[row] for row in rows.tolist()]
+        answer = attack.perturb(logits, pixels[rows], labels[rows], threat, seeds=own)
+        found.append(admit(answer, pixels[rows], threat)[0])
+    return torch.cat(found)

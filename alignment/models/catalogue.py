@@ -9,6 +9,8 @@ MODELS = Registry(
     {
         "toy": "alignment.models.toy:build",
         "toy_recurrent": "alignment.models.toy_recurrent:build",
+        "toy_cordsnet": "alignment.models.cordsnet.toy:build",
+        "toy_lrm": "alignment.models.lrm.toy:build",
         "cifar_resnet20": "alignment.models.cifar_resnet:cifar_resnet20",
         "cifar_resnet56": "alignment.models.cifar_resnet:cifar_resnet56",
         "resnet18_cifar10": "alignment.models.cifar10_networks:resnet18_cifar10",
@@ -34,6 +36,8 @@ MODELS = Registry(
     summaries={
         "toy": "small CNN that trains itself on scikit-learn's digits in seconds, once",
         "toy_recurrent": "small recurrent CNN, four steps, that trains itself likewise",
+        "toy_cordsnet": "small CordsNet of two areas, rates in continuous time, that trains itself likewise",
+        "toy_lrm": "small CNN with long-range feedback that trains itself likewise, to be steered by cues as well",
         "cifar_resnet20": "ResNet-20 for CIFAR-10 (He et al. 2015), published weights",
         "cifar_resnet56": "ResNet-56 for CIFAR-10 (He et al. 2015), published weights",
         "resnet18_cifar10": "ResNet-18 for CIFAR-10, weights by `bench train`",

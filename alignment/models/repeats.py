@@ -18,6 +18,8 @@ TOLERANCE = 1e-5
 def is_stochastic(model: TorchModel) -> bool:
     """Whether two passes over the same pixels, in evaluation mode, differ with torch's seed.
 
+    A network with a clock of its own ticks a few times only, in which every part of it runs.
+
     Parameters
     ----------
     model : any; what it says of itself in `stochastic` is not consulted
@@ -46,7 +48,7 @@ def _outputs(model: TorchModel, pixels: Tensor, seed: int) -> Sequence[Tensor]:
     weight = next(module.parameters(), next(module.buffers(), pixels))
     devices = [weight.device] if weight.device.type == "cuda" else []
     where = f"{model.name}: a forward pass on random images failed"
-    with torch.random.fork_rng(devices=devices), evaluating(module), foreign_code(where):
+    with torch.random.fork_rng(devices=devices), evaluating(module), model.shortened(), foreign_code(where):
         torch.manual_seed(seed)
         return all_outputs(module, pixels.to(weight.device))
 

@@ -1,8 +1,6 @@
 """A small network that anyone can train: scikit-learn's 8x8 digits, in seconds, once."""
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from alignment.errors import DataError
 from alignment.models.checkpoints import load_state, read_state, weights_file
 from alignment.models.initialise import seeded
 from alignment.models.torch_model import TorchModel
+from alignment.whole_files import whole_file
 
 CLASSES = tuple(str(digit) for digit in range(10))
 HELD_OUT = 360
@@ -109,29 +108,33 @@ def with_weights(
 def trained_weights(
     recipe: Recipe, *, cache: Path, name: str = "toy", untrained: Callable[[Any], nn.Module] = untrained
 ) -> Path:
-    """The file of trained weights, made now if it is not there.
+    """The file of trained weights, made now if it is not there; raises as `made_once`."""
+    return made_once(name, asdict(recipe), cache=cache, make=lambda: train(recipe, untrained))
+
+
+def made_once(name: str, recipe: Mapping[str, Any], *, cache: Path, make: Callable[[], nn.Module]) -> Path:
+    """The file of a network's state, made now if it is not there.
 
     Written under a temporary name and then renamed, so that a run which is killed leaves no half file, and two that
     train at once leave the file of one.
+
+    Parameters
+    ----------
+    name : of the network
+    recipe : settings that determine its weights; their hash stands beside the name
+    cache : folder of trained weights
+    make : trains it
 
     Raises
     ------
     DataError
         The folder cannot be written.
     """
-    path = cache / f"{name}-{fingerprint.of_settings(asdict(recipe))}.pt"
-    if path.is_file():
-        return path
-    state = train(recipe, untrained).state_dict()
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache, prefix=f".{name}-", suffix=".partial", delete=False) as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write in {cache} ({error.strerror}); name another folder") from None
+    path = cache / f"{name}-{fingerprint.of_settings(recipe)}.pt"
+    if not path.is_file():
+        state = make().state_dict()
+        with whole_file(path) as partial:
+            torch.save(state, partial)
     return path
 
 
@@ -161,7 +164,7 @@ def train(recipe: Recipe, untrained: Callable[[Any], nn.Module] = untrained) -> 
     optimiser = torch.optim.Adam(module.parameters(), lr=recipe.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     module.train()
-    with _one_thread(), torch.inference_mode(False), torch.enable_grad():
+    with one_thread(), torch.inference_mode(False), torch.enable_grad():
         for epoch in range(recipe.epochs):
             order = seeds.generator(recipe.seed, "toy", "epoch", epoch).permutation(len(chosen))
             for batch in torch.from_numpy(order).split(recipe.batch_size):
@@ -177,7 +180,7 @@ def train(recipe: Recipe, untrained: Callable[[Any], nn.Module] = untrained) -> 
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """So small a network gains nothing from more, and its weights then do not depend on how many there are."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -29,6 +30,8 @@ class ToyRecurrent(nn.Module):
     $h_1 \leftarrow \mathrm{relu}(u + W_1 h_1 + D h_2)$, then $h_2 \leftarrow \mathrm{relu}(U h_1 + W_2 h_2)$, from
     states of 0, $u$ the image after a convolution and pooling; a decision after each step, from the average of $h_2$.
     """
+
+    incoming: ClassVar = {"first": ("lateral1", "down"), "second": ("lateral2",)}
 
     def __init__(self, channels: tuple[int, ...], *, steps: int) -> None:
         super().__init__()

@@ -57,12 +57,12 @@ class StimulusSet:
         Raises
         ------
         DataError
-            The image is not uint8 with one or three channels.
+            The image is not uint8 with one or three channels, or has no pixel.
         """
         pixels = np.asarray(self.read(stimulus))
         if pixels.ndim == 2:
             pixels = np.repeat(pixels[..., None], 3, axis=2)
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             raise DataError(
                 f"{self.name}: stimulus {stimulus!r} is {pixels.dtype} {pixels.shape}, expected uint8 (row, column, 3)"
             )

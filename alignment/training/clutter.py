@@ -40,7 +40,7 @@ class ClutterRecipe:
     ----------
     iterations : updates
     batch_size : images in an update
-    learning_rate : of Adam
+    learning_rate : of Adam, which moves a weight by about so much in an update; at most 1
     validate_every : updates between two validations, each a row of the history
     validation_images : images of the validation series, the same each time
 
@@ -60,8 +60,8 @@ class ClutterRecipe:
         for name in ("iterations", "batch_size", "validate_every", "validation_images"):
             if getattr(self, name) < 1:
                 raise RequestError(f"training: {name} is {getattr(self, name)}; give 1 or more")
-        if not 0 < self.learning_rate < float("inf"):
-            raise RequestError(f"training: learning_rate is {self.learning_rate}; give one above 0")
+        if not 0 < self.learning_rate <= 1:
+            raise RequestError(f"training: learning_rate is {self.learning_rate}; give one above 0, at most 1")
 
 
 class Series(NamedTuple):
@@ -85,8 +85,8 @@ def train_on_clutter(
 
     Parameters
     ----------
-    module : takes (batch, 1, 100, 100) in [0, 1], gives logits (batch, 20); trained in place, on `device`. To go on
-        from a checkpoint, give the network as it was at the start
+    module : takes (batch, 1, 100, 100) in [0, 1], gives logits (batch, 20), and draws no random numbers; trained in
+        place, on `device`. To go on from a checkpoint, give the network as it was at the start
     series : images
     recipe : settings
     device : cpu | cuda | cuda:<number> | mps

@@ -7,13 +7,16 @@ wherever it is, whatever its scale and orientation.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from alignment import fingerprint
+from alignment.errors import DataError
 from alignment.stimuli import StimulusSet
 from alignment.stimuli.clutter import CLASSES, Clutter, Objects
+from alignment.whole_files import whole_file
 from benchmarks.datasets.base import DataSettings
 from benchmarks.datasets.labelled import LabelledImages
 from benchmarks.datasets.mnist import FASHION_MNIST, MNIST, TEST_IMAGES, source_of
@@ -24,6 +27,8 @@ from benchmarks.datasets.subsets import OPTION, asked_subset, subset_marks
 VERSION = 1
 IMAGES = 1000
 WHITE = 255
+# of the cache, for all that is made of clutter
+FOLDER = "clutter"
 CITATION = "Thorat, Aldegheri & Kietzmann 2021, SVRHM workshop at NeurIPS"
 
 
@@ -45,37 +50,57 @@ class ClutteredImages(LabelledImages):
         return fingerprint.of_parts(str(self.version), settings, self.clutter.fingerprint)
 
 
-class GeneratedImages:
-    """The first n images of a series by id: `clutter` and the place, four figures.
-
-    They are made once, when first asked for; a copy sent to another process makes them again.
+class Rendered:
+    """Images of a series by id, made once and kept in a file of the cache, whose name has all that determines them.
 
     Parameters
     ----------
     clutter : the series
-    n : how many
-    clean : whether the targets are alone
+    n : the first so many of it
+    cache : folder
+    clean : whether targets are alone
     """
 
-    def __init__(self, clutter: Clutter, *, n: int, clean: bool) -> None:
-        self.clutter, self.n, self.clean = clutter, n, clean
+    def __init__(self, clutter: Clutter, n: int, *, cache: Path, clean: bool = False) -> None:
+        self.clutter = clutter
+        self.ids = tuple(f"clutter{index:05d}" for index in range(n))
+        self.clean = clean
+        self.path = cache / FOLDER / f"{self.kind}-{n}-{clutter.fingerprint[:32]}.npy"
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        """In the order of the series."""
-        return tuple(f"clutter{place:04d}" for place in range(self.n))
+    def kind(self) -> str:
+        """What is made of each scene, as the name of the file says it."""
+        return "clean" if self.clean else "cluttered"
+
+    def made(self) -> np.ndarray:
+        """(image, 100, 100) float32 in [0, 1]."""
+        return self.clutter.batch(range(len(self.ids)), clean=self.clean).images
 
     def read(self, stimulus: str) -> np.ndarray:
-        """(100, 100) uint8, rounded, of the image with this id."""
+        """(100, 100) uint8 of the image with this id."""
         return self.images[int(stimulus.removeprefix("clutter"))]
 
     @cached_property
     def images(self) -> np.ndarray:
-        """(image, 100, 100) uint8."""
-        return np.rint(self.clutter.batch(range(self.n), clean=self.clean).images * WHITE).astype(np.uint8)
+        """(image, 100, 100) uint8.
+
+        Raises
+        ------
+        DataError
+            The file is damaged, or cannot be written.
+        """
+        if not self.path.is_file():
+            grey = np.rint(self.made() * WHITE).astype(np.uint8)
+            with whole_file(self.path) as partial, partial.open("wb") as file:
+                np.save(file, grey)
+        try:
+            return np.load(self.path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{self.path}: damaged ({error}); delete it, and it is made again") from None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"clutter": self.clutter, "n": self.n, "clean": self.clean}
+        # another process reads them from the file
+        return {name: value for name, value in self.__dict__.items() if name != "images"}
 
 
 def build(settings: DataSettings, selection: str | None) -> ClutteredImages:
@@ -126,11 +151,10 @@ def sources_of(settings: DataSettings) -> tuple[RawFiles, RawFiles]:
 
 def _build(name: str, settings: DataSettings, selection: str | None, *, clean: bool) -> ClutteredImages:
     refuse_selection(selection, name=name)
-    check_options(settings.options, accepted=(OPTION,), name=name)
-    n = asked_subset(settings.options, at_hand=IMAGES, where=name)
+    n = count(settings, of=IMAGES, name=name)
     sources = sources_of(settings)
     clutter = Clutter(objects_of(sources, part=TEST))
-    images = GeneratedImages(clutter, n=n, clean=clean)
+    images = Rendered(clutter, n, cache=settings.cache, clean=clean)
     categories = [clutter.scene(place).variables(clutter.objects)["category"] for place in range(n)]
     return ClutteredImages(
         name,
@@ -146,6 +170,12 @@ def _build(name: str, settings: DataSettings, selection: str | None, *, clean: b
         files=tuple(path for source in sources for path in source.files),
         clutter=clutter,
     )
+
+
+def count(settings: DataSettings, *, of: int, name: str) -> int:
+    """How many images are asked for; raises as `build`."""
+    check_options(settings.options, accepted=(OPTION,), name=name)
+    return asked_subset(settings.options, at_hand=of, where=name)
 
 
 def cut_marks(objects: Objects) -> tuple[str, ...]:

@@ -7,23 +7,29 @@ two, row and column, of which the mean counts.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
-from alignment.errors import DataError, unknown
+from alignment.errors import unknown
 from alignment.models.toy import Recipe, split
 from alignment.stimuli import StimulusSet
 from alignment.stimuli.clutter import CLASSES, Clutter, Objects
 from alignment.stimuli.clutter.objects import DIGITS, EDGE
-from alignment.whole_files import whole_file
 from benchmarks.datasets import digits
 from benchmarks.datasets.base import DataSettings
-from benchmarks.datasets.clutter import CITATION, IMAGES, WHITE, ClutteredImages, cut_marks, objects_of, sources_of
+from benchmarks.datasets.clutter import (
+    CITATION,
+    IMAGES,
+    WHITE,
+    ClutteredImages,
+    Rendered,
+    count,
+    cut_marks,
+    objects_of,
+    sources_of,
+)
 from benchmarks.datasets.mnist_files import TEST
-from benchmarks.datasets.options import check_options
-from benchmarks.datasets.subsets import OPTION, asked_subset, subset_marks
+from benchmarks.datasets.subsets import subset_marks
 
 NAME = "orthogonal"
 VERSION = 1
@@ -66,47 +72,6 @@ class Orthogonal(ClutteredImages):
         return self.read
 
 
-class Rendered:
-    """Images of a series by id, made once and kept in a file of the cache, whose name has all that determines them.
-
-    Parameters
-    ----------
-    clutter : the series
-    n : the first so many of it
-    cache : folder
-    clean : whether targets are alone
-    """
-
-    def __init__(self, clutter: Clutter, n: int, *, cache: Path, clean: bool) -> None:
-        self.clutter = clutter
-        self.ids = tuple(f"clutter{index:05d}" for index in range(n))
-        self.clean = clean
-        kind = "clean" if clean else "cluttered"
-        self.path = cache / NAME / f"{kind}-{n}-{clutter.fingerprint[:32]}.npy"
-
-    def read(self, stimulus: str) -> np.ndarray:
-        """(100, 100) uint8 of the image with this id."""
-        return self.images[int(stimulus.removeprefix("clutter"))]
-
-    @cached_property
-    def images(self) -> np.ndarray:
-        """(image, 100, 100) uint8.
-
-        Raises
-        ------
-        DataError
-            The file is damaged, or cannot be written.
-        """
-        if not self.path.is_file():
-            made = self.clutter.batch(range(len(self.ids)), clean=self.clean).images
-            with whole_file(self.path) as partial, partial.open("wb") as file:
-                np.save(file, np.rint(made * WHITE).astype(np.uint8))
-        try:
-            return np.load(self.path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{self.path}: damaged ({error}); delete it, and it is made again") from None
-
-
 def build(settings: DataSettings, selection: str | None) -> Orthogonal:
     """A thousand images of digits and garments in clutter, from the test images of MNIST and Fashion-MNIST.
 
@@ -145,24 +110,25 @@ def build_digits(settings: DataSettings, selection: str | None) -> Orthogonal:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     few = build_digits(DataSettings(cache=Path(folder), options={"subset": "8"}), "location")
     ...     few.stimuli.image(few.stimuli.ids[0]).shape, list(few.variables())
     ((100, 100, 3), ['row', 'column'])
     """
     name = f"{NAME}-digits"
-    n = _count(settings, of=IMAGES_OF_DIGITS, name=name)
-    clutter = Clutter(_low_and_high())
+    n = count(settings, of=IMAGES_OF_DIGITS, name=name)
+    clutter = Clutter(low_and_high())
     domains = (f"below {LOW}", f"{LOW} and above")
     said = {"source": f"scikit-learn, load_digits ({digits.CITATION})", "licence": digits.LICENCE}
     own = {"category": Variable(("category",), DIGITS), "domain": Variable(("domain",), domains)}
     variables = {**VARIABLES, **own}
-    rendered = Rendered(clutter, n, cache=settings.cache, clean=False)
+    rendered = Rendered(clutter, n, cache=settings.cache)
     return _labelled(name, rendered, selection, variables=variables, of=IMAGES_OF_DIGITS, said=said)
 
 
 def _built(settings: DataSettings, selection: str | None, *, name: str, clean: bool) -> Orthogonal:
-    n = _count(settings, of=IMAGES, name=name)
+    n = count(settings, of=IMAGES, name=name)
     sources = sources_of(settings)
     objects = objects_of(sources, part=TEST)
     rendered = Rendered(Clutter(objects), n, cache=settings.cache, clean=clean)
@@ -207,12 +173,7 @@ def _position(scene: Mapping[str, int], name: str, variable: Variable) -> int:
     return value % len(DIGITS) if name == "category" and variable.classes == DIGITS else value
 
 
-def _count(settings: DataSettings, *, of: int, name: str) -> int:
-    check_options(settings.options, accepted=(OPTION,), name=name)
-    return asked_subset(settings.options, at_hand=of, where=name)
-
-
-def _low_and_high() -> Objects:
+def low_and_high() -> Objects:
     """scikit-learn's held-out digits at 28x28, those below five as one domain, the others as the second."""
     from scipy import ndimage
     from sklearn.datasets import load_digits

@@ -13,8 +13,9 @@ from alignment.models.cordsnet.model import CordsNetModel
 from alignment.resampling import stimulus_counts
 from alignment.samples import Samples
 from alignment.score import Score
-from benchmarks.contracts import Part, Scored, Session
+from benchmarks.contracts import Part, Scored, Session, Unsuited
 from benchmarks.dynamics.measured import NOISE, of_area, on_images
+from benchmarks.dynamics.plots import DYNAMICS
 from benchmarks.robustness.classification import Classification, as_array
 from benchmarks.robustness.images import Block, at_work, blocks, check_logits
 
@@ -46,11 +47,11 @@ class Dynamics(Classification):
     @property
     def words(self) -> tuple[str, ...]:
         """`dynamics`."""
-        return ("dynamics",)
+        return (DYNAMICS,)
 
     def settings(self) -> dict[str, Any]:
         """Noise, and how many images."""
-        return {"noise": list(NOISE), "images": min(len(self.dataset.stimuli), SIZE * MOST_BLOCKS)}
+        return {"noise": list(NOISE), "images": sum(len(block.ids) for block in self._blocks)}
 
     def check_model(self, model: Model) -> None:
         """Its rates obey an equation, and its logits are of the data set's classes."""
@@ -114,7 +115,7 @@ class Dynamics(Classification):
             time_bin=surface[-1]["time_bin"],
             layer_share=1.0,
             surface=surface,
-            details=_details(whole, spectra, step=step),
+            details={DYNAMICS: _details(whole, spectra, step=step)},
             flags=_flags(change, int((~moved).sum())),
             figures={"change in the last step": change, **_figures(whole, spectra)},
         )
@@ -162,7 +163,7 @@ class Dynamics(Classification):
 
 def _cordsnet(model: Model) -> CordsNetModel:
     if not isinstance(model, CordsNetModel):
-        raise RequestError(
+        raise Unsuited(
             f"{model.name} has no rates that obey an equation, so no dynamics to judge; name a CordsNet, such as "
             "cordsnet_r2"
         )

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
+# entry of a record's details that is drawn here
+DYNAMICS = "dynamics"
 SPECTRA, TRAJECTORIES, DECISIONS = "spectra", "trajectories", "decisions"
 
 
@@ -18,7 +20,7 @@ def figures(details: Mapping[str, Any]) -> dict[str, bytes]:
 
     Parameters
     ----------
-    details : of the record
+    details : entry `dynamics` of the record's
 
     Examples
     --------
@@ -57,7 +59,7 @@ def spectra(by_area: Mapping[str, tuple[list[float], list[float]]]) -> bytes:
 
 
 def trajectories(by_area: Mapping[str, list[list[list[float]]]], *, steps: int) -> bytes:
-    """Paths of some images through the first two components of each area: solid with the image on, dashed after it.
+    """Paths of some images through the first two components of each area: solid with the image on, dotted after it.
 
     Parameters
     ----------

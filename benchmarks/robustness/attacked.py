@@ -24,7 +24,7 @@ from alignment.attacks.judge import Verdict, curve, judge
 from alignment.attacks.threat import Logits, Moment, Norm, Threat
 from alignment.attacks.time import truncated
 from alignment.errors import RequestError
-from alignment.models.base import Model
+from alignment.models.base import Model, decision_times
 from benchmarks.contracts import Part, Scored, Session
 from benchmarks.robustness.chance import Chance, Resting
 from benchmarks.robustness.classification import Classification, as_array, surface_row
@@ -80,6 +80,8 @@ class Robustness(Classification):
     name, dataset, inference, batch_size, marks : as of `Classification`
     """
 
+    code_version = 2
+
     def __init__(self, *args: Any, protocol: Protocol, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.protocol = protocol
@@ -124,10 +126,11 @@ class Robustness(Classification):
         Returns
         -------
         Dataset
-            `correct` (epsilon, stage, image, decision), of the clean image and of the worst after each attack;
+            `correct` (epsilon, stage, image, decision), of the clean image and of the worst after each attack, with the
+            times of the decisions;
             `broken_by`, `distance` (epsilon, image, decision); `rejected` (epsilon, attack); at the largest epsilon,
-            of a network with time, `truncated` (image, decision), what the attacks leave with gradients through the
-            last pass alone; attribute `flags`, JSON list of (kind, reason), of the first block
+            of a network with time, `truncated` (image, decision), what the attacks leave with gradients through
+            as few passes as reach the image; attribute `flags`, JSON list of (kind, reason), of the first block
         """
         number = int(part.layer)
         block = blocks(self.dataset)[number]
@@ -139,7 +142,7 @@ class Robustness(Classification):
             attacks = tuple(Resting(attack.name) for attack in attacks)
         with at_work(model, device=session.device):
             verdicts = trial.verdicts(self.protocol, attacks)
-            kept = _kept(verdicts)
+            kept = _kept(verdicts).assign_coords(decision=list(self._times(model)))
             if has_time(model):
                 kept["truncated"] = (("image", "decision"), trial.truncated(self.protocol.threat, attacks))
             symptoms = trial.flags(verdicts[-1], attacks) if number == 0 and not constant else ()
@@ -158,7 +161,8 @@ class Robustness(Classification):
         # of several decisions, the last is the score
         robust, clean = correct[-1, -1, :, -1], correct[-1, 0, :, -1]
         found, raw = self.as_score(robust, status="unreliable" if reasons else "ok")
-        surface, last = self._surface(correct, names, truncated=cut), float(correct.shape[3] - 1)
+        times = tuple(map(float, data[0]["decision"].values))
+        surface, last = self._surface(correct, names, times=times, truncated=cut), times[-1]
         of_clean, clean_raw = self.as_score(clean)
         random = self.protocol.attack == "standard" and bool(data[0].attrs["stochastic"])
         attack, share = _foremost(np.concatenate([each["broken_by"].values for each in data], axis=1)[-1, :, -1])
@@ -223,19 +227,25 @@ class Robustness(Classification):
         found += [(flag.kind, flag.reason) for flag in more if flag is not None]
         return tuple(f"{kind}: {reason}" for kind, reason in found)
 
+    def _times(self, model: Model) -> tuple[float, ...]:
+        """Of the decisions that are judged."""
+        times = decision_times(model, check_logits(model, self.dataset))
+        return times if self.protocol.moment == "each" else times[-1:]
+
     def _surface(
-        self, correct: np.ndarray, names: Sequence[str], *, truncated: np.ndarray | None
+        self, correct: np.ndarray, names: Sequence[str], *, times: Sequence[float], truncated: np.ndarray | None
     ) -> list[dict[str, Any]]:
         """Clean, then every epsilon after every attack, at every decision; the attack stands in the layer's place."""
-        rows = [surface_row(CLEAN, float(time), correct[0, 0, :, time]) for time in range(correct.shape[3])]
+        judged = [(CLEAN, correct[0, 0])]
         for number, (text, _) in enumerate(self.protocol.epsilons):
-            for stage, name in enumerate(names[1:], start=1):
-                of_stage = correct[number, stage]
-                rows += [surface_row(f"{name} @ {text}", float(at), of_stage[:, at]) for at in range(of_stage.shape[1])]
+            judged += [(f"{name} @ {text}", correct[number, stage]) for stage, name in enumerate(names[1:], start=1)]
         if truncated is not None:
-            label = f"{TRUNCATED} @ {self.protocol.epsilons[-1][0]}"
-            rows += [surface_row(label, float(at), truncated[:, at]) for at in range(truncated.shape[1])]
-        return rows
+            judged.append((f"{TRUNCATED} @ {self.protocol.epsilons[-1][0]}", truncated))
+        return [
+            surface_row(label, time, right)
+            for label, of_images in judged
+            for time, right in zip(times, of_images.T, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -264,7 +274,7 @@ class _Trial:
         )
 
     def truncated(self, threat: Threat, attacks: Sequence[Attack]) -> np.ndarray:
-        """(image, decision) correctness under the attacks that use gradients, cut off before the last pass."""
+        """(image, decision) correctness under the attacks that use gradients, cut off as early as can be."""
         logits: Logits = truncated(self.model)
         using = [attack for attack in attacks if attack.name not in GRADIENT_FREE] or list(attacks)
         found = judge(
@@ -294,7 +304,7 @@ class _Trial:
 
 
 def has_time(model: Model) -> bool:
-    """Whether gradients can be cut off before the last pass."""
+    """Whether gradients can be cut off before the last passes."""
     return model.module is not None and any(len(model.time_bins[layer]) > 1 for layer in model.layers)
 
 

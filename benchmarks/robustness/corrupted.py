@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from alignment.attacks.classify import Classifier
-from alignment.models.base import Model
+from alignment.models.base import Model, decision_times
 from alignment.stimuli.corruptions import (
     CORRUPTIONS,
     SEVERITIES,
@@ -29,7 +29,7 @@ PUBLISHED_SIZE = (224, 224)
 
 
 class CommonCorruptions(Classification):
-    """Mean accuracy over kinds and severities of corruption.
+    """Mean accuracy over kinds and severities of corruption, of the last decision of a network with time.
 
     Parameters
     ----------
@@ -37,6 +37,8 @@ class CommonCorruptions(Classification):
     severities : of 1 to 5
     name, dataset, inference, batch_size, marks : as of `Classification`
     """
+
+    code_version = 2
 
     def __init__(
         self,
@@ -76,11 +78,11 @@ class CommonCorruptions(Classification):
         return tuple(Part(kind, str(number)) for kind in (CLEAN, *self.kinds) for number in range(count))
 
     def measure(self, model: Model, part: Part, session: Session) -> xr.Dataset:
-        """`correct` (severity, image) under one kind; a clean image has severity 0."""
+        """`correct` (severity, image, time_bin) of each decision under one kind; a clean image has severity 0."""
         kind, block = part.subject, blocks(self.dataset)[int(part.layer)]
         images = block.pixels(self.dataset, model, device="cpu")
         labels, drawn = block.labels(device=session.device), block.seeds("corruption", root=self.inference.seed)
-        classifier = Classifier(model.logits, "last", self.batch_size)
+        classifier = Classifier(model.logits, "each", self.batch_size)
         severities = (0,) if kind == CLEAN else self.severities
         found = []
         with at_work(model, device=session.device):
@@ -93,37 +95,37 @@ class CommonCorruptions(Classification):
                     purpose="corruptions",
                     n_draws=DRAWS if model.stochastic else 1,
                 )
-                found.append(as_array(right[:, -1]))
-        kept = xr.Dataset({"correct": (("severity", "image"), np.stack(found))}, {"severity": list(severities)})
+                found.append(as_array(right))
+        times = list(decision_times(model, found[0].shape[1]))
+        kept = xr.Dataset(
+            {"correct": (("severity", "image", "time_bin"), np.stack(found))},
+            {"severity": list(severities), "time_bin": times},
+        )
         return kept.assign_attrs(image_size=[*images.shape[2:]])
 
     def score(self, measured: Mapping[Part, xr.Dataset]) -> Scored:
         """Mean accuracy over kinds and severities, clean accuracy beside it; the surface is every kind and severity."""
-        by_kind = {
+        over_time = {
             kind: np.concatenate([data["correct"].values for part, data in measured.items() if part.subject == kind], 1)
             for kind in (CLEAN, *self.kinds)
         }
+        times = next(iter(measured.values()))["time_bin"].values.tolist()
+        surface = self._surface(over_time, times)
+        by_kind = {kind: correct[..., -1] for kind, correct in over_time.items()}
         clean = by_kind.pop(CLEAN)[0]
         found, raw = self.as_score(np.mean([correct.mean(0) for correct in by_kind.values()], axis=0))
         of_clean, clean_raw = self.as_score(clean)
         sizes = {tuple(int(edge) for edge in data.attrs["image_size"]) for data in measured.values()}
         errors = {kind: (1 - correct.mean(1, dtype=np.float64)).tolist() for kind, correct in by_kind.items()}
         worst = max(errors, key=lambda kind: float(np.mean(errors[kind])))
-        rows = [surface_row(CLEAN, 0.0, clean)]
-        for kind, correct in by_kind.items():
-            label = corruption_id(kind)
-            rows += [
-                surface_row(f"{label} @ severity {severity}", 0.0, of_severity)
-                for severity, of_severity in zip(self.severities, correct, strict=True)
-            ]
         return Scored(
             found,
             raw,
             by_split={},
             layer=f"worst: {corruption_id(worst)}",
-            time_bin=0.0,
+            time_bin=times[-1],
             layer_share=1.0,
-            surface=rows,
+            surface=surface,
             clean=of_clean.raw,
             clean_raw=clean_raw,
             figures={
@@ -146,6 +148,18 @@ class CommonCorruptions(Classification):
             "known failure": "frost is drawn by procedure, not pasted from the published photographs; images are not "
             "stored as JPEG afterwards, as those of ImageNet-C were; the interval treats images alone as drawn",
         }
+
+    def _surface(self, over_time: Mapping[str, np.ndarray], times: Sequence[float]) -> list[dict[str, Any]]:
+        """Clean, then every kind and severity, at every decision; these stand in the layer's place."""
+        judged = [(CLEAN, over_time[CLEAN][0])]
+        for kind in self.kinds:
+            severities = zip(self.severities, over_time[kind], strict=True)
+            judged += [(f"{corruption_id(kind)} @ severity {severity}", correct) for severity, correct in severities]
+        return [
+            surface_row(label, time, right)
+            for label, correct in judged
+            for time, right in zip(times, correct.T, strict=True)
+        ]
 
     def _relative(self, errors: Mapping[str, Sequence[float]]) -> dict[str, float]:
         """The mCE, where AlexNet's errors are of the same task."""

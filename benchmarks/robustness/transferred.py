@@ -1,20 +1,25 @@
 """The benchmark: accuracy on images that were perturbed to fool another network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from torch import Tensor
 
-from alignment.attacks.transfer import transfer
+from alignment.attacks.classify import Classifier
+from alignment.attacks.threat import Moment
+from alignment.attacks.transfer import perturbed
 from alignment.errors import RequestError
-from alignment.models.base import Model
+from alignment.models.base import Model, decision_times
 from benchmarks.contracts import Part, Scored, Session
 from benchmarks.neural.other import Other
 from benchmarks.robustness.attacked import CLEAN, DRAWS, Protocol
 from benchmarks.robustness.classification import Classification, as_array, surface_row
 from benchmarks.robustness.images import at_work, block_parts, blocks, check_logits
 from benchmarks.robustness.sets import attacks_of
+
+EACH: Moment = "each"
 
 
 class Transfer(Classification):
@@ -26,6 +31,8 @@ class Transfer(Classification):
     source : the network that is attacked
     name, dataset, inference, batch_size, marks : as of `Classification`
     """
+
+    code_version = 2
 
     def __init__(self, *args: Any, protocol: Protocol, source: Other, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,29 +74,47 @@ class Transfer(Classification):
         return block_parts(self.dataset)
 
     def measure(self, model: Model, part: Part, session: Session) -> xr.Dataset:
-        """`correct` (stage, image): of the clean image, then of the one perturbed against the source."""
+        """`correct` (stage, image) of the score, and `over_time` (stage, image, time_bin), of every decision.
+
+        The first stage is the clean image, the second the one perturbed against the source.
+        """
         block, source = blocks(self.dataset)[int(part.layer)], self.source.model()
-        protocol = self.protocol
+        protocol, seeds = self.protocol, block.seeds("attack", root=self.inference.seed)
+        labels = block.labels(device=session.device)
+        clean = block.pixels(self.dataset, source, device=session.device)
         (attack,) = attacks_of(
             protocol.attack, n_classes=len(self.dataset.classes), steps=protocol.steps, stochastic=source.stochastic
         )
         with at_work(source, device=session.device), at_work(model, device=session.device):
-            found = transfer(
-                {source.name: source.logits},
+            moved = perturbed(
+                source.logits,
                 attack,
-                targets={model.name: model.logits},
-                pixels=block.pixels(self.dataset, source, device=session.device),
-                labels=block.labels(device=session.device),
+                pixels=clean,
+                labels=labels,
                 threat=protocol.threat,
-                seeds=block.seeds("attack", root=self.inference.seed),
-                n_draws=DRAWS if model.stochastic else 1,
+                seeds=seeds,
                 batch_size=self.batch_size,
             )
-        return xr.Dataset({"correct": (("stage", "image"), as_array(found[:, 0]))})
+            judged = {
+                name: np.stack(
+                    [self._judged(model, images, labels, moment=moment, seeds=seeds) for images in (clean, moved)]
+                )
+                for name, moment in (("correct", protocol.moment), ("over_time", EACH))
+            }
+        return xr.Dataset(
+            {
+                "correct": (("stage", "image"), judged["correct"][:, :, 0]),
+                "over_time": (("stage", "image", "time_bin"), judged["over_time"]),
+            },
+            {"time_bin": list(decision_times(model, judged["over_time"].shape[2]))},
+        )
 
     def score(self, measured: Mapping[Part, xr.Dataset]) -> Scored:
-        """Accuracy on perturbed images, clean accuracy beside it."""
-        clean, left = np.concatenate([each["correct"].values for each in measured.values()], axis=1)
+        """Accuracy on perturbed images, clean accuracy beside it; the surface is both at every decision."""
+        data = list(measured.values())
+        clean, left = np.concatenate([each["correct"].values for each in data], axis=1)
+        over_time = np.concatenate([each["over_time"].values for each in data], axis=1)
+        times = data[0]["time_bin"].values.tolist()
         found, raw = self.as_score(left)
         of_clean, clean_raw = self.as_score(clean)
         layer = f"{self.protocol.attack} on {self.source.label}"
@@ -98,9 +123,13 @@ class Transfer(Classification):
             raw,
             by_split={},
             layer=layer,
-            time_bin=0.0,
+            time_bin=times[-1],
             layer_share=1.0,
-            surface=[surface_row(CLEAN, 0.0, clean), surface_row(layer, 0.0, left)],
+            surface=[
+                surface_row(label, time, right)
+                for label, of_stage in zip((CLEAN, layer), over_time, strict=True)
+                for time, right in zip(times, of_stage.T, strict=True)
+            ],
             clean=of_clean.raw,
             clean_raw=clean_raw,
         )
@@ -118,3 +147,11 @@ class Transfer(Classification):
             "known failure": "a weak attack on the source leaves much, however alike the two networks are; attacks "
             "that stop at the source's boundary transfer poorly",
         }
+
+    def _judged(
+        self, model: Model, images: Tensor, labels: Tensor, *, moment: Moment, seeds: Sequence[int]
+    ) -> np.ndarray:
+        """(image, decision), the share of draws in which each is right."""
+        n_draws = DRAWS if model.stochastic else 1
+        classifier = Classifier(model.logits, moment, self.batch_size)
+        return as_array(classifier.expected(images, labels, seeds=seeds, purpose="transfer", n_draws=n_draws))

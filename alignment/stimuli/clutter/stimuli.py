@@ -11,7 +11,7 @@ from alignment import fingerprint
 from alignment.stimuli.clutter.objects import FLOAT, Objects, check_convention
 from alignment.stimuli.clutter.render import render
 from alignment.stimuli.clutter.scene import CANVAS, VARIED, Scene, Variation, draw
-from alignment.stimuli.clutter.swaps import partners
+from alignment.stimuli.clutter.swaps import SWAPS, partners
 
 # raised when the same settings give other images
 VERSION = 1
@@ -75,7 +75,9 @@ class Clutter:
         """Images by their indices; `clean` has their targets alone, where they are in the clutter."""
         return self._made([self.scene(index) for index in indices], clean=clean)
 
-    def swapped(self, indices: Sequence[int], *, legacy_swaps: bool = False) -> dict[str, Batch]:
+    def swapped(
+        self, indices: Sequence[int], *, names: Sequence[str] = SWAPS, legacy_swaps: bool = False
+    ) -> dict[str, Batch]:
         """Partners of images that differ from them in one property of the target, by property; see `partners`."""
         found = [
             partners(
@@ -88,7 +90,7 @@ class Clutter:
             )
             for index in indices
         ]
-        return {name: self._made([each[name] for each in found], clean=False) for name in (found[0] if found else ())}
+        return {name: self._made([each[name] for each in found], clean=False) for name in names}
 
     @property
     def fingerprint(self) -> str:

@@ -1,5 +1,7 @@
 """Networks that sample in evaluation mode, declared or not."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,35 @@ def odd_unit():
 def odd_flag():
     return Net(lambda net, x: x, stochastic="yes")
 """
+# rates that draw noise: with an image on, in the blank before it, from numpy, or not at all
+WITH_A_CLOCK = """
+import numpy as np
+import torch
+from alignment.models.cordsnet.layout import Clock, Layout
+from alignment.models.cordsnet.model import CordsNetModel
+from alignment.models.cordsnet.network import CordsNet
+STEPS = []
+class Noisy(CordsNet):
+    def __init__(self, noise, blank=True):
+        super().__init__(Layout(4, image_size=(16, 16), n_classes=2), Clock(steps=5000, blank_steps=5000))
+        self.noise, self.blank = noise, blank
+    def step(self, rates, drive, weights):
+        return self._step(rates, drive, weights, called=True)
+    def _step(self, rates, drive, weights, *, called):
+        STEPS.append(called)
+        found = super()._step(rates, drive, weights, called=called)
+        return [rate + self.noise(rate) for rate in found] if called or self.blank else found
+def model(noise, **said):
+    return CordsNetModel(Noisy(noise, **said), name="noisy", classes=("a", "b"))
+def quiet():
+    return model(lambda rate: 0)
+def always():
+    return model(torch.rand_like)
+def with_images():
+    return model(torch.rand_like, blank=False)
+def numpy_noise():
+    return model(lambda rate: float(np.random.default_rng().normal()))
+"""
 
 
 @pytest.fixture
@@ -91,3 +122,20 @@ def test_an_undeclared_sampler_is_recorded_with_a_seed_per_image(load):
     )
     np.testing.assert_array_equal(one, all_[[2, 0]])
     assert (all_ == 0).mean() > 0.3
+
+
+@pytest.mark.parametrize(("function", "stochastic"), [("quiet", False), ("always", True), ("with_images", True)])
+def test_a_network_with_a_clock_ticks_a_few_times_to_be_found_out(tmp_path, function, stochastic):
+    (tmp_path / "clocks.py").write_text(WITH_A_CLOCK)
+    model = load_model(f"{tmp_path}/clocks.py:{function}", cache=tmp_path)
+    assert model.stochastic is stochastic
+    clock, steps = model.module.clock, sys.modules[type(model.module).__module__].STEPS
+    assert (clock.steps, clock.blank_steps, model.decision_times[-1]) == (5000, 5000, 10000.0)
+    assert True in steps and False in steps and len(steps) <= 3 * 5
+    steps.clear()
+
+
+def test_what_no_seed_repeats_is_refused_with_a_clock_as_well(tmp_path):
+    (tmp_path / "clocks.py").write_text(WITH_A_CLOCK)
+    with pytest.raises(RequestError, match=r"two passes .* with the same torch seed differ"):
+        load_model(f"{tmp_path}/clocks.py:numpy_noise", cache=tmp_path)

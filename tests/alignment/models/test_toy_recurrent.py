@@ -1,9 +1,12 @@
 """The small recurrent network: it learns, and its time bins are what they say."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
+from alignment.dynamics.replay import replaying
 from alignment.models import load_model
 from alignment.models.toy import Recipe, digits, split
 from alignment.models.toy_recurrent import LAYERS
@@ -54,3 +57,17 @@ def test_without_recurrence_nothing_changes_over_time(tmp_path, pixels) -> None:
         recorded = model.record(pixels, LAYERS)
     for values in recorded.values():
         assert torch.equal(values, values[:, :1].expand_as(values))
+
+
+@torch.no_grad()
+def test_what_is_incoming_carries_all_that_comes_from_before(model, pixels) -> None:
+    flows = [site for group in model.incoming.values() for site in group]
+    assert flows == ["lateral1", "down", "lateral2"]
+    silent = copy.copy(model)
+    silent.select_layers(flows)
+    recorded = silent.record(pixels, flows)
+    nothing = {
+        site: {time: torch.zeros_like(recorded[site][:, 0]) for time in silent.time_bins[site]} for site in flows
+    }
+    decided = replaying(silent, nothing)(pixels)
+    torch.testing.assert_close(decided, model.logits(pixels)[:, :1].expand_as(decided))

@@ -66,7 +66,7 @@ def test_images_are_made_once_and_alike_for_every_variable(cache) -> None:
     first, again = of_digits(cache, "scale"), of_digits(cache, "orientation")
     assert first.stimuli.fingerprint == again.stimuli.fingerprint
     assert first.fingerprint != again.fingerprint
-    (file,) = (cache / "orthogonal").glob(f"cluttered-{N}-*.npy")
+    (file,) = (cache / "clutter").glob(f"cluttered-{N}-*.npy")
     before = file.stat().st_mtime_ns
     of_digits(cache, "scale").stimuli.image("clutter00000")
     assert file.stat().st_mtime_ns == before

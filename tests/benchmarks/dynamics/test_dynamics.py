@@ -119,7 +119,7 @@ def test_too_short_a_clock_is_flagged(dataset, session):
 
 def test_figures_of_the_details(dataset, session):
     judge, parts = measured(model(steps=6), dataset, session)
-    details = judge.score(parts).details
+    details = judge.score(parts).details["dynamics"]
     assert len(details["accuracy"]) == len(details["time_ms"]) == 6 and details["time_ms"][-1] == 12.0
     drawn = plots.figures(details)
     assert set(drawn) == {"spectra", "trajectories", "decisions"}

@@ -64,3 +64,21 @@ Measure = Callable[[Classification, Model], Mapping[Part, xr.Dataset]]
 def measured(session: Session) -> Measure:
     """All parts of a benchmark, for one model."""
     return lambda benchmark, model: {part: benchmark.measure(model, part, session) for part in benchmark.parts(model)}
+
+
+class Reversing(nn.Module):
+    """Decides twice: first against what it then says."""
+
+    def __init__(self, decides: nn.Module) -> None:
+        super().__init__()
+        self.decides = decides
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        logits = self.decides(x)
+        return [-logits, logits]
+
+
+@pytest.fixture
+def reversing(two: Two) -> TorchModel:
+    """The linear network, which first says the opposite."""
+    return TorchModel(Reversing(two.model.module), name="reversing", image_size=(EDGE, EDGE), classes=("a", "b"))

@@ -58,6 +58,25 @@ class Halved:
         return self.model.logits(pixels[..., ::2, ::2])
 
 
+def test_every_decision_of_a_network_with_time_is_in_the_surface(two, measured, reversing) -> None:
+    images = {
+        name: np.kron(two.dataset.stimuli.image(name), np.ones((2, 2, 1), np.uint8))
+        for name in two.dataset.stimuli.ids[:40]
+    }
+    dataset = labelled("mine", images, two.dataset.stimuli.labels[:40], classes=("a", "b"))
+    arguments = {"kinds": ("contrast", "brightness"), "severities": (1, 5), "inference": Inference(n_bootstrap=200)}
+    benchmark = CommonCorruptions(name="mine", dataset=dataset, batch_size=16, **arguments)
+    alone, both = (benchmark.score(measured(benchmark, model)) for model in (Halved(two.model), Halved(reversing)))
+    found = {(row["layer"], row["time_bin"]): row["raw"] for row in both.surface}
+    assert len(found) == 2 * len(alone.surface) == 10
+    for row in alone.surface:
+        assert found[row["layer"], 1.0] == row["raw"]
+        assert found[row["layer"], 0.0] == pytest.approx(1 - row["raw"])
+    # the last decision is the score
+    assert both.score.raw == alone.score.raw and both.clean == alone.clean
+    assert (alone.time_bin, both.time_bin) == (0.0, 1.0)
+
+
 def test_mce_is_made_only_of_imagenet_at_its_size(measured) -> None:
     names = tuple(f"n{number:04}" for number in range(1000))
     images = {f"i{n}": np.full((224, 224, 3), 20 * n, np.uint8) for n in range(4)}

@@ -1,5 +1,6 @@
 """Accuracy after an attack on another network, against what two linear networks must show."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,24 @@ def test_an_attack_transfers_to_its_own_source(two, nets, measured) -> None:
     gaps = (logits[:, 0] - logits[:, 1]).numpy() * np.where(two.dataset.targets() == 0, 1, -1) / 2
     margins = gaps / source.module[1].weight[0].abs().sum().item()
     assert benchmark.score(measured(benchmark, source)).score.raw.value == pytest.approx((margins > 0.1).mean())
+
+
+def test_every_decision_of_a_network_with_time_is_in_the_surface(two, nets, measured, reversing) -> None:
+    benchmark = transferred(two.dataset, nets)
+    alone, both = (benchmark.score(measured(benchmark, model)) for model in (two.model, reversing))
+    found = {(row["layer"], row["time_bin"]): row["raw"] for row in both.surface}
+    assert len(found) == 2 * len(alone.surface) == 4
+    for row in alone.surface:
+        assert found[row["layer"], 1.0] == row["raw"]
+        assert found[row["layer"], 0.0] == pytest.approx(1 - row["raw"])
+    assert both.score.raw == alone.score.raw and (alone.time_bin, both.time_bin) == (0.0, 1.0)
+    mean = replace(benchmark.protocol, moment="mean")
+    of_mean = Transfer(
+        name="two", dataset=two.dataset, protocol=mean, source=benchmark.source, inference=Inference(n_bootstrap=200)
+    )
+    # the two decisions cancel, so that the first class is always said
+    said = of_mean.score(measured(of_mean, reversing))
+    assert said.score.raw.value == pytest.approx((two.dataset.targets() == 0).mean())
 
 
 def test_sizes_must_be_alike(two, nets) -> None:

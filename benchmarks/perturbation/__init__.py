@@ -1,0 +1,1 @@
+"""Perturbation: what a network uses the flows between its layers for."""
