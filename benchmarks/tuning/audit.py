@@ -39,8 +39,10 @@ USUAL: Sequence[Mapping[str, str]] = (
     {NAME: NEUROIDS, LAYERS: TUNED_LAYER},
     {NAME: SUBJECTS, LAYERS: TUNED_LAYER},
     {NAME: FITTED},
+    {NAME: FITTED, MEASURE: "rsa"},
     {NAME: TASK, MEASURE: "accuracy"},
     {NAME: TASK, MEASURE: "robust", "attack": "pgd"},
+    {NAME: TASK, MEASURE: "corruptions"},
 )
 
 
