@@ -34,9 +34,9 @@ class CutsGradients(Protocol):
 def truncated(model: Model, layers: Sequence[str] | None = None) -> Logits:
     """Logits of a model, of the same values, whose gradient leaves out all but the last call of some modules.
 
-    The outputs of the earlier calls count as constants, so that pixels act through the last call alone; in a model whose
-    image takes several steps to get to the logits, through as many (`CutsGradients`). Judge a model by these logits and
-    by its own with the same attacks, and compare.
+    The outputs of the earlier calls count as constants, so that pixels act through the last call alone; in a model
+    whose image takes several steps to get to the logits, through as many (`CutsGradients`). Judge a model by these
+    logits and by its own with the same attacks, and compare.
 
     Parameters
     ----------
