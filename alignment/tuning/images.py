@@ -10,6 +10,8 @@ from torch import Tensor
 from alignment.stimuli import StimulusSet
 
 FLOAT32 = 4
+# images that are read and resized together
+AT_ONCE = 64
 
 
 class Images(Protocol):
@@ -59,8 +61,15 @@ class ReadImages:
 
 def images_of(read: ReadImages, *, most_bytes: int) -> Images:
     """In memory where they need no more than so many bytes there, else as they are."""
-    needed = len(read) * read[torch.arange(1)].numel() * FLOAT32
-    return read if needed > most_bytes else read[torch.arange(len(read))]
+    one = read[torch.arange(1)]
+    if len(read) * one.numel() * FLOAT32 > most_bytes:
+        return read
+    # originals can be much larger: some at a time
+    held, start = one.new_empty(len(read), *one.shape[1:]), 0
+    for part in in_batches(read, AT_ONCE):
+        held[start : start + len(part)] = part
+        start += len(part)
+    return held
 
 
 def in_batches(images: Images, size: int) -> Iterator[Tensor]:

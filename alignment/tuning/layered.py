@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from alignment.encoding.ridge import RidgeFit, Selection, fit_ridge
 from alignment.errors import RequestError
 from alignment.tuning.readout_base import Readout
-from alignment.tuning.readouts import FactorisedReadout, LinearReadout
+from alignment.tuning.readouts import FactorisedReadout, LinearReadout, PooledReadout
 
 ALPHAS = tuple(10 ** (exponent / 2) for exponent in range(-8, 9))
 
 
 class LayeredReadout(nn.Module):
-    """One readout for each layer, whose predictions add up; the first has the bias of all.
+    """One readout for each layer, whose predictions add up; the first has the bias of all that are affine.
 
     Parameters
     ----------
@@ -39,7 +39,8 @@ class LayeredReadout(nn.Module):
             raise RequestError(f"readouts to {[part.n_neuroids for part in parts]} neuroids; give some to the same")
         self.parts = nn.ModuleList(parts)
         for part in parts[1:]:
-            part.bias.requires_grad_(False)
+            # where a part is affine, its bias adds to that of the first
+            part.bias.requires_grad_(isinstance(part, PooledReadout))
 
     def forward(self, activations: Sequence[Tensor]) -> Tensor:
         """(image, *unit) of each layer to (image, neuroid)."""
@@ -66,6 +67,8 @@ def layer_scales(features: Sequence[Tensor]) -> tuple[float, ...]:
     >>> layer_scales([torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [8.0]])])
     (1.0, 0.25)
     """
+    if len(features) == 1:
+        return (1.0,)
     variances = [float(each.double().var(0, correction=0).sum()) for each in features]
     return tuple((variances[0] / each) ** 0.5 if each and variances[0] else 1.0 for each in variances)
 

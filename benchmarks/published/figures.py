@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 
 DPI, PANEL = 150, (2.2, 1.7)
-MOST_TICKS = 6
 
 
 def curves_beside(rows: pd.DataFrame, *, value: str) -> bytes:
@@ -47,6 +46,8 @@ def curves_beside(rows: pd.DataFrame, *, value: str) -> bytes:
         across[0].set_ylabel(str(benchmark).partition(".")[2].replace("_", "\n"), fontsize=7)
     for axes, layer in zip(panels[0], layers, strict=True):
         axes.set_title(layer, fontsize=8)
+    times = sorted(set(rows["time_bin"]))
+    panels[0][0].set_xticks(times, labels=[f"{time:g}" for time in times])
     figure.supxlabel("time_bin", fontsize=8)
     figure.supylabel(value, fontsize=8)
     _legend(figure, colour_of)

@@ -60,7 +60,7 @@ class Accuracy(Classification):
         return block_parts(self.dataset)
 
     def measure(self, model: Model, part: Part, session: Session) -> xr.Dataset:
-        """Of each image: `correct` of the score, `over_time` (image, time_bin), `log_likelihood` and `confidence`."""
+        """Of each image: `correct` of the score, `over_time` (image, time_bin), and of its probabilities."""
         block = blocks(self.dataset)[int(part.layer)]
         pixels, labels = block.pixels(self.dataset, model, device=session.device), block.labels(device=session.device)
         seeds = block.seeds("accuracy", root=self.inference.seed)
@@ -76,6 +76,7 @@ class Accuracy(Classification):
             "correct": _shares(deciding[:, :, None], labels)[:, 0],
             "log_likelihood": probabilities.gather(1, labels[:, None])[:, 0],
             "confidence": probabilities.max(1).values.exp(),
+            "likeliest": (probabilities.argmax(1) == labels).float(),
         }
         return xr.Dataset(
             {name: ("image", as_array(values)) for name, values in of_image.items()}
@@ -134,7 +135,7 @@ def _figures(joined: xr.Dataset) -> dict[str, float]:
     """None where a logit is not a number."""
     if not np.isfinite(joined["log_likelihood"]).all():
         return {}
-    confidence, correct = (torch.from_numpy(joined[name].values) for name in ("confidence", "correct"))
+    confidence, correct = (torch.from_numpy(joined[name].values) for name in ("confidence", "likeliest"))
     return {
         LIKELIHOOD: -float(joined["log_likelihood"].mean()),
         CALIBRATION: calibration_error(confidence, correct),
