@@ -47,6 +47,20 @@ class Noise(NamedTuple):
     logits: np.ndarray
 
 
+class Return(NamedTuple):
+    """How far areas still are from rest after each blank step since images went off.
+
+    Attributes
+    ----------
+    left : (area, image, blank step) ||r(off + blank) - r_0|| / ||r(off) - r_0||, r_0 the rates before the images: of
+        how far these moved them, 0 where it came back; NaN where an image moves an area by nothing
+    mean_square : (area, image, blank step) mean over units of (r(off + blank) - r_0)^2, what training penalises
+    """
+
+    left: np.ndarray
+    mean_square: np.ndarray
+
+
 class Decisions(NamedTuple):
     """What a network says at each step.
 
@@ -150,36 +164,31 @@ def distances_to_last(network: CordsNet, images: Tensor, *, steps: int) -> np.nd
 
 
 @torch.no_grad()
-def return_errors(network: CordsNet, images: Tensor, *, steps: int, blank_steps: int) -> np.ndarray:
-    """How far from rest areas still are after each blank step since images went off, of how far these moved them.
-
-    ||r(off + blank) - r_0|| / ||r(off) - r_0||, r_0 the rates before the images: 0 where it came back.
+def return_to_rest(network: CordsNet, images: Tensor, *, steps: int, blank_steps: int) -> Return:
+    """What a blank leaves of images.
 
     Parameters
     ----------
     network, images : the images normalised
     steps, blank_steps : with the images on, and after them
-
-    Returns
-    -------
-    (area, image, blank step); NaN where an image moves an area by nothing
     """
     before = network.spontaneous(network.folded(), len(images))
-    moved, left = _distances(before, before), []
+    moved, found = _distances(before, before), []
     for state in run_sequence(network, [Phase(images, steps), Phase(None, blank_steps)], rates=before):
         if (state.phase, state.step) == (0, steps):
             moved = _distances(state.rates, before)
         elif state.phase:
-            left.append(_distances(state.rates, before))
-    errors = np.stack(left, axis=-1)
-    return np.divide(
-        errors, moved[..., None], out=np.full_like(errors, np.nan), where=moved[..., None] > LEAST_DISTANCE
-    )
+            found.append(_distances(state.rates, before))
+    distances = np.stack(found, axis=-1)
+    left = np.full_like(distances, np.nan)
+    np.divide(distances, moved[..., None], out=left, where=moved[..., None] > LEAST_DISTANCE)
+    sizes = np.array([rates[0].numel() for rates in before])
+    return Return(left, distances**2 / sizes[:, None, None])
 
 
 def return_error(network: CordsNet, images: Tensor, *, steps: int, blank_steps: int) -> np.ndarray:
-    """The last of `return_errors`: (area, image)."""
-    return return_errors(network, images, steps=steps, blank_steps=blank_steps)[..., -1]
+    """What is left after the last blank step, of `return_to_rest`: (area, image)."""
+    return return_to_rest(network, images, steps=steps, blank_steps=blank_steps).left[..., -1]
 
 
 @torch.no_grad()

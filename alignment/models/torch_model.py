@@ -310,7 +310,7 @@ class TorchModel:
         return site
 
     def bins_of(self, layer: str) -> tuple[float, ...]:
-        """time_bins of any site; a subclass with a clock of its own overrides this and `calls_of`."""
+        """time_bins of any site, one for each of its calls; a subclass with a clock of its own overrides this."""
         return tuple(float(call) for call in range(self._site(layer).calls))
 
     def calls_of(self, layer: str, time_bins: Sequence[float] | None) -> tuple[int, ...]:
@@ -327,7 +327,7 @@ class TorchModel:
             raise RequestError(
                 f"{self.name}: layer {layer!r} has no time_bin {missing[0]:g}; it has {known[0]:g} to {known[-1]:g}"
             )
-        calls = tuple(range(len(known))) if time_bins is None else tuple(int(bin_) for bin_ in time_bins)
+        calls = tuple(range(len(known))) if time_bins is None else tuple(map(known.index, time_bins))
         if len({self.sites[layer].shapes[call] for call in calls}) > 1:
             raise RequestError(
                 f"{self.name}: layer {layer!r} has another shape in each of its calls, so they are no time bins; "

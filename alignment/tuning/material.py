@@ -96,7 +96,8 @@ def _check_task(task: Task | None, recipe: Recipe) -> None:
     wanting = [name for name in ("replay", "joint") if getattr(recipe, name)]
     if wanting and (task is None or (recipe.joint and task.labels is None)):
         raise RequestError(
-            f"{' and '.join(wanting)} need task images{' with labels' if recipe.joint else ''}; give some"
+            f"{' and '.join(wanting)} need task images{' with labels' if recipe.joint else ''}; give some, or set "
+            f"{' and '.join(f'{name}=0' for name in wanting)}"
         )
     if recipe.batch_norm == "recalibrate" and task is None:
         raise RequestError("batch_norm=recalibrate measures statistics on task images; give some, or freeze them")

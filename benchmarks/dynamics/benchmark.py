@@ -36,6 +36,7 @@ class Dynamics(Classification):
     name, dataset, inference, batch_size, marks : as of `Classification`
     """
 
+    code_version = 2
     # an untrained copy has no reason to come to rest: permuted weights may let rates grow without end
     null_rows = ()
 
@@ -125,8 +126,9 @@ class Dynamics(Classification):
         return {
             "measure": "return to rest: how much of what an image did to the rates a blank of as many steps undoes",
             "formula": "mean over images and areas of 1 - |r(off + blank) - r_0| / |r(off) - r_0|",
-            "beside it": "eigenvalues of each recurrence and of its linearisation, time to 90 % of the last state, "
-            "accuracy and entropy at every step, noise in the network and in the CNN it was made from",
+            "beside it": "mean over images, areas and units of (r(off + blank) - r_0)^2, which training penalises; "
+            "eigenvalues of each recurrence and of its linearisation, time to 90 % of the last state, accuracy and "
+            "entropy at every step, noise in the network and in the CNN it was made from",
             "blank": "the normalised 0, mean grey, not a black screen",
             "source": "dynamics: the equations of CordsNet's published code; spectra: ARPACK (Lehoucq et al. 1998)",
             "known failure": "a network that images hardly move comes back from little; time to 90 % is relative to "
@@ -189,6 +191,7 @@ def _flags(change: float, unmoved: int) -> list[str]:
 
 def _figures(whole: xr.Dataset, spectra: Mapping[str, xr.Dataset]) -> dict[str, float]:
     found = {"accuracy at the last step": float(whole["correct"].values[:, -1].mean())}
+    found["mean square distance from rest after the blank"] = float(whole["mean_square"].values[..., -1].mean())
     found["entropy at the last step, nats"] = float(whole["entropy"].values[:, -1].mean())
     for area, data in spectra.items():
         found[f"{area}: spectral radius"] = float(np.hypot(data["real"], data["imaginary"]).max())

@@ -18,7 +18,7 @@ from alignment.dynamics.trajectories import (
     distances_to_last,
     noise_in_cnn,
     noise_in_network,
-    return_errors,
+    return_to_rest,
     time_to_steady,
 )
 from alignment.models.cordsnet.layout import TIME_CONSTANT
@@ -53,13 +53,14 @@ def on_images(model: CordsNetModel, pixels: Tensor, labels: np.ndarray, *, seeds
 
     Returns
     -------
-    Dataset `left` (area, image, blank), `steady` (area, image) in ms, `change` (image,) of all rates in the last step
-    relative to their size, `correct` and `entropy` (image, step), and for network and, where it is known, CNN: `noise`,
-    `noise_relative` (system, sd, area, image), `noise_correct` (system, sd, image)
+    Dataset `left` and `mean_square` (area, image, blank), `steady` (area, image) in ms, `change` (image,) of all rates
+    in the last step relative to their size, `correct` and `entropy` (image, step), and for network and, where it is
+    known, CNN: `noise`, `noise_relative` (system, sd, area, image), `noise_correct` (system, sd, image)
     """
     network, images = model.module, model.prepare(pixels)
     steps, alpha = network.clock.steps, network.clock.alpha
     decided = decisions(network, [Phase(images, steps)])
+    back = return_to_rest(network, images, steps=steps, blank_steps=blank_steps(network))
     systems = ["network"] if model.folded is None else ["network", "cnn"]
     noisy = []
     for system in systems:
@@ -74,10 +75,8 @@ def on_images(model: CordsNetModel, pixels: Tensor, labels: np.ndarray, *, seeds
     right = np.stack([each.logits.argmax(1) == labels for each in noisy])
     return xr.Dataset(
         {
-            "left": (
-                ("area", "image", "blank"),
-                return_errors(network, images, steps=steps, blank_steps=blank_steps(network)),
-            ),
+            "left": (("area", "image", "blank"), back.left),
+            "mean_square": (("area", "image", "blank"), back.mean_square),
             "steady": (
                 ("area", "image"),
                 time_to_steady(distances_to_last(network, images, steps=steps)) * alpha * TIME_CONSTANT,

@@ -41,6 +41,14 @@ def _seeds(value: object) -> object:
     return tuple(range(first, last + 1))
 
 
+def _layers(value: object) -> object:
+    """Names by comma, each once."""
+    found = _by_comma(value)
+    if isinstance(found, list) and len(set(found)) < max(len(found), 1):
+        raise ValueError("name the layer that is read out, or several by comma, each once")
+    return found
+
+
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_by_comma), Field(min_length=1)]
 Share = Annotated[float, BeforeValidator(_fraction)]
 
@@ -52,7 +60,7 @@ class Choices(BaseModel):
 
     data: str
     task: str
-    layers: Annotated[tuple[str, ...], BeforeValidator(_by_comma), Field(min_length=1)]
+    layers: Annotated[tuple[str, ...], BeforeValidator(_layers)]
     split: str = "first"
     subjects: Annotated[tuple[str, ...], BeforeValidator(_by_comma)] = ()
     held_out_neuroids: Share = Field(0.0, ge=0, lt=1)
@@ -134,7 +142,12 @@ def asked(settings: Settings) -> Asked:
     """
     preset = load_preset(settings.tuning.name or DEFAULT)
     given = settings.tuning.model_dump().items()
-    said = {key: value for key, value in given if value is not None and key != "name"}
+    # blanks around commas make no other run
+    said = {
+        key: ",".join(part.strip() for part in value.split(","))
+        for key, value in given
+        if value is not None and key != "name"
+    }
     changed = {key: value for key, value in said.items() if preset.values.get(key) != value}
     faults = []
     for name in settings.control:

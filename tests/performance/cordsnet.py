@@ -16,7 +16,9 @@ from alignment.models.cordsnet.graph import incoming
 from alignment.models.cordsnet.layout import Clock, Layout
 from alignment.models.cordsnet.model import CordsNetModel
 from alignment.models.cordsnet.network import CordsNet
+from alignment.models.toy import one_thread
 from benchmarks.provenance import peak_memory
+from tests.processor_time import median_seconds
 
 EDGE, DEPTH, CACHED_DEPTH, REPEATS, STEPS = 224, 8, 4, 15, 6
 MAX_STEP, MIN_CACHED, MIN_SPECTRUM, MAX_ERROR, MAX_MEMORY = 1.1, 2, 3, 1e-8, 1000
@@ -24,17 +26,13 @@ MAX_STEP, MIN_CACHED, MIN_SPECTRUM, MAX_ERROR, MAX_MEMORY = 1.1, 2, 3, 1e-8, 100
 
 def measure() -> list[tuple[str, float, str]]:
     """(what, value, target) of each figure."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread(), torch.no_grad():
         return _measured()
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _measured() -> list[tuple[str, float, str]]:
-    step, alone = _seconds_of(*_step_and_convolutions(_network(DEPTH)))
-    cached, recomputed = _seconds_of(*_cached_and_recomputed(_network(CACHED_DEPTH)), repeats=5)
+    step, alone = median_seconds(*_step_and_convolutions(_network(DEPTH)), repeats=REPEATS)
+    cached, recomputed = median_seconds(*_cached_and_recomputed(_network(CACHED_DEPTH)), repeats=5)
     faster, error = _spectrum()
     return [
         (f"a step of cordsnet_r{DEPTH} at {EDGE} px / its convolutions alone", step / alone, f"<= {MAX_STEP}"),
@@ -104,7 +102,7 @@ def _spectrum() -> tuple[float, float]:
     kernel = torch.randn(10, 10, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) / 10
     recurrence = Recurrence(kernel, (10, 10, 10))
     matrix = recurrence.dense().numpy()
-    leading, dense = _seconds_of(
+    leading, dense = median_seconds(
         lambda: leading_spectrum(recurrence, 10),
         lambda: scipy.linalg.eigvals(matrix),
         repeats=4,
@@ -112,25 +110,6 @@ def _spectrum() -> tuple[float, float]:
     )
     sizes = np.sort(np.abs(scipy.linalg.eigvals(matrix)))[::-1][:10]
     return dense / leading, float(np.abs(np.abs(leading_spectrum(recurrence, 10).values) - sizes).max())
-
-
-@torch.no_grad()
-def _seconds_of(
-    one: Callable[[], object],
-    other: Callable[[], object],
-    *,
-    repeats: int = REPEATS,
-    clock: Callable[[], float] = time.process_time,
-) -> np.ndarray:
-    """Median seconds of each of runs made in turn: of the processor, which no other load enters, or by a clock."""
-    rounds = [(_seconds(one, clock), _seconds(other, clock)) for _ in range(repeats + 1)][1:]
-    return np.median(rounds, axis=0)
-
-
-def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
-    start = clock()
-    run()
-    return clock() - start
 
 
 def _peak() -> float:

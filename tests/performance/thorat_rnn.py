@@ -1,29 +1,25 @@
 """What leaving out flows that a flag switches off saves, beside computing them and multiplying by the flag."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 import torch
 from torch import nn
 
 from alignment.models.thorat_rnn.layout import MAPS, PATHS, Layout
 from alignment.models.thorat_rnn.network import ThoratRNN
+from alignment.models.toy import one_thread
+from tests.processor_time import median_seconds
 
 BATCH, REPEATS = 32, 7
-# flows take most of the time, so that it nearly halves
-MIN_FASTER = 1.6
+# time halves
+MIN_FASTER = 2
 
 
 def measure() -> list[tuple[str, float, str]]:
     """(what, value, target) of each figure."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return _measured()
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _measured() -> list[tuple[str, float, str]]:
@@ -81,16 +77,8 @@ def _calls_of_idle_maps(network: ThoratRNN, pixels: torch.Tensor) -> int:
 
 
 def _ratio(one: Callable[[], None], other: Callable[[], None]) -> float:
-    """Of the medians of runs made in turn, in seconds of the processor."""
-    rounds = [(_seconds(one), _seconds(other)) for _ in range(REPEATS + 1)]
-    first, second = np.median(rounds[1:], axis=0)
-    return float(first / second)
-
-
-def _seconds(run: Callable[[], None]) -> float:
-    start = time.process_time()
-    run()
-    return time.process_time() - start
+    first, second = median_seconds(one, other, repeats=REPEATS)
+    return first / second
 
 
 if __name__ == "__main__":

@@ -91,17 +91,6 @@ class LRMModel(TorchModel):
         first = self.module.passes - calls if layer.startswith(ONLY_WITH_FEEDBACK) else 0
         return tuple(float(first + call) for call in range(calls))
 
-    def calls_of(self, layer: str, time_bins: Sequence[float] | None) -> tuple[int, ...]:
-        """As of `TorchModel`."""
-        known = self.bins_of(layer)
-        missing = [bin_ for bin_ in time_bins or () if bin_ not in known]
-        if missing:
-            raise RequestError(
-                f"{self.name}: layer {layer!r} has no time_bin {missing[0]:g}; its passes are {known[0]:g} to "
-                f"{known[-1]:g}"
-            )
-        return tuple(range(len(known))) if time_bins is None else tuple(map(known.index, time_bins))
-
 
 def lrm(
     backbone: nn.Module,

@@ -3,7 +3,6 @@
 States of convolutions are recorded after pooling, before which is `maps.*`; with gain flows they can be negative.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -73,17 +72,6 @@ class ThoratModel(TorchModel):
         """Numbers of the sweeps that reach a site, from the second on where it carries a flow."""
         first = int(layer.startswith(FROM_SECOND_SWEEP))
         return tuple(float(first + call) for call in range(self._site(layer).calls))
-
-    def calls_of(self, layer: str, time_bins: Sequence[float] | None) -> tuple[int, ...]:
-        """Calls of a site in some sweeps; raises as of `TorchModel`."""
-        known = self.bins_of(layer)
-        missing = [bin_ for bin_ in time_bins or () if bin_ not in known]
-        if missing:
-            raise RequestError(
-                f"{self.name}: layer {layer!r} has no time_bin {missing[0]:g}; its sweeps are {known[0]:g} to "
-                f"{known[-1]:g}"
-            )
-        return tuple(range(len(known))) if time_bins is None else tuple(map(known.index, time_bins))
 
 
 def thorat(

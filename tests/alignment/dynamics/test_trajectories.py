@@ -15,7 +15,7 @@ from alignment.dynamics.trajectories import (
     noise_in_cnn,
     noise_in_network,
     return_error,
-    return_errors,
+    return_to_rest,
     time_to_steady,
 )
 from alignment.errors import RequestError
@@ -142,10 +142,12 @@ def test_distances_and_return_are_those_of_the_states(network, images):
     error = return_error(network, images, steps=8, blank_steps=6)
     moved, left = ((states[n].rates[3] - start[3]).flatten(1).norm(dim=1) for n in (7, 13))
     np.testing.assert_allclose(error[3], left / moved, rtol=1e-5)
-    each = return_errors(network, images, steps=8, blank_steps=6)
+    each, mean_square = return_to_rest(network, images, steps=8, blank_steps=6)
     third = (states[10].rates[3] - start[3]).flatten(1).norm(dim=1)
     assert each.shape == (4, 3, 6)
     np.testing.assert_allclose(each[3, :, 2], third / moved, rtol=1e-5)
+    squares = (states[10].rates[3] - start[3]).square().flatten(1).mean(1)
+    np.testing.assert_allclose(mean_square[3, :, 2], squares, rtol=1e-5)
 
 
 def test_a_stable_network_comes_back_and_one_without_drive_has_nothing_to_come_back_from(network, images):

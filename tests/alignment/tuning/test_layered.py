@@ -74,6 +74,9 @@ def test_a_network_is_tuned_at_two_layers(model, material, judged_by) -> None:
     start = tuner.trajectory[0].predictivity
     tuner.run_epoch()
     tuner.run_epoch()
+    # what either layer says counts
+    for part in tuner._objective.readouts["s1"].parts:
+        assert part.weight.abs().sum() > 0 and part.weight.grad is not None and part.weight.grad.abs().sum() > 0
     assert predicted.shape == material.train["s1"].responses.shape
     assert tuner.trajectory[-1].losses["neural"] < tuner.trajectory[1].losses["neural"]
     assert np.isfinite(start) and tuner.weight_change() > 0

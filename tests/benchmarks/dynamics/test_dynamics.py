@@ -61,6 +61,18 @@ def measured(made, dataset, session, **settings):
     return judge, {part: judge.measure(made, part, session) for part in judge.parts(made)}
 
 
+def returned(made, images, *, steps):
+    """Rates before images, and after a blank that follows them."""
+    network = made.module
+    with torch.no_grad():
+        weights = network.folded()
+        rest = network.spontaneous(weights, len(images))
+        *_, moved = network.trajectory(rest, network.drive(images, weights), weights, steps=steps)
+        blank = network.drive(torch.zeros_like(images), weights)
+        *_, after = network.trajectory(moved, blank, weights, steps=steps)
+    return rest, after
+
+
 def test_score_is_the_mean_return(dataset, session):
     made = model()
     judge, parts = measured(made, dataset, session)
@@ -69,6 +81,9 @@ def test_score_is_the_mean_return(dataset, session):
     expected = 1 - return_error(made.module, images, steps=30, blank_steps=30).mean()
     assert scored.score.raw.value == pytest.approx(expected, abs=1e-5)
     assert scored.score.raw.low < scored.score.raw.value < scored.score.raw.high
+    rest, after = returned(made, images, steps=30)
+    expected = np.mean([float((b - a).square().mean()) for a, b in zip(rest, after, strict=True)])
+    assert scored.figures["mean square distance from rest after the blank"] == pytest.approx(expected, rel=1e-4)
     assert scored.score.n_stimuli == 40 and judge.id == "noise-dynamics"
     rows = [row for row in scored.surface if row["layer"] == "rates.1"]
     assert [row["time_bin"] for row in rows] == [2.0 * n for n in range(1, 31)]

@@ -67,13 +67,21 @@ def test_all_faults_come_together():
         ("tuning.distil=", "tuning.distil"),
         ("tuning.distil=,", "tuning.distil"),
         ("tuning.seeds=0", "tuning.seeds=0"),
+        ("tuning.layers=,", r"^tuning\.layers=,: name the layer that is read out, or several by comma, each once$"),
+        ("tuning.layers=a,a", r"^tuning\.layers=a,a: name the layer that is read out, or several by comma, each once$"),
         ("tuning.jitter=0.5", "jitter is 0.5"),
         ("tuning.learning_rate=-1", "learning_rate is -1"),
     ],
 )
 def test_values_that_cannot_be(word: str, said: str):
     with pytest.raises(RequestError, match=said):
-        asked(parse([word, *NEEDED]))
+        asked(parse([*(each for each in NEEDED if each.partition("=")[0] != word.partition("=")[0]), word]))
+
+
+def test_several_layers_are_one_run_whatever_blanks_stand_between():
+    plain, spaced = (asked(parse([*NEEDED[:2], f"tuning.layers={text}"])) for text in ("a,b", "a, b"))
+    assert plain.choices.layers == ("a", "b") and plain.choices.recipe(distil=1.0, seed=0).layers == ("a", "b")
+    assert spaced == plain
 
 
 def test_unknown_keys_have_near_misses():

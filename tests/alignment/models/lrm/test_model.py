@@ -242,8 +242,8 @@ def test_described_without_loading_anything(name, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("layers", "bins", "message"),
     [
-        (["feedforward.4"], [2.0], r"^lrm: layer 'feedforward.4' has no time_bin 2; its passes are 0 to 1$"),
-        (["after.0"], [0.0], r"^lrm: layer 'after.0' has no time_bin 0; its passes are 1 to 1$"),
+        (["feedforward.4"], [2.0], r"^lrm: layer 'feedforward.4' has no time_bin 2; it has 0 to 1$"),
+        (["after.0"], [0.0], r"^lrm: layer 'after.0' has no time_bin 0; it has 1 to 1$"),
         (["after.1"], None, r"^unknown layer of lrm 'after.1'; did you mean"),
     ],
 )

@@ -107,7 +107,7 @@ def test_gradients_are_those_of_differences(draw) -> None:
         block = random_block(source, (2, 3, 4) if size else (2,), draw).double()
         value = torch.randn(2, *source, generator=draw, dtype=torch.float64, requires_grad=True)
         weights = tuple(block.parameters())
-        torch.autograd.gradcheck(lambda value, *_: block(value, size=size), (value, *weights))  # noqa: B023
+        torch.autograd.gradcheck(lambda value, *_, block=block, size=size: block(value, size=size), (value, *weights))
 
 
 def test_images_taken_a_few_at_a_time_are_the_same(draw, monkeypatch) -> None:

@@ -247,8 +247,8 @@ def test_signs_turn_unless_they_are_kept() -> None:
         with torch.no_grad():
             block.modulation.weight.zero_()
             block.modulation.bias.fill_(-2)
-            after = []
-            network.after["0"].register_forward_hook(lambda _m, _i, output: after.append(output))  # noqa: B023
+            after: list[torch.Tensor] = []
+            network.after["0"].register_forward_hook(lambda _m, _i, output, after=after: after.append(output))
             network(torch.ones(1, 3, 2, 2))
         torch.testing.assert_close(after[0], torch.full((1, 1, 2, 2), expected))
 

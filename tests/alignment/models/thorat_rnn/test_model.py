@@ -106,8 +106,8 @@ def test_one_decision(model: ThoratModel, pixels: Tensor) -> None:
 @pytest.mark.parametrize(
     ("layers", "bins", "message"),
     [
-        (["states.fc"], [4.0], r"^lean: layer 'states.fc' has no time_bin 4; its sweeps are 0 to 3$"),
-        (["flows.fc.gain"], [0.0], r"^lean: layer 'flows.fc.gain' has no time_bin 0; its sweeps are 1 to 3$"),
+        (["states.fc"], [4.0], r"^lean: layer 'states.fc' has no time_bin 4; it has 0 to 3$"),
+        (["flows.fc.gain"], [0.0], r"^lean: layer 'flows.fc.gain' has no time_bin 0; it has 1 to 3$"),
         (["flows.conv1.bias"], None, r"^unknown layer of lean 'flows.conv1.bias'; did you mean .*flows.conv1.gain"),
     ],
 )
